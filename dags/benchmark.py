@@ -1,0 +1,24 @@
+"""Measure what is deployed: the load levels of the file or of the conf, compared with their own history."""
+
+from airflow.sdk import DAG, chain
+
+from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
+from slipway.operators.dag import ONCE, dag_arguments, deployments
+from slipway.operators.resolve import ResolveOperator
+from slipway.operators.stages import EnvironmentOperator, ReadyOperator, SmokeOperator
+
+for spec in deployments():
+    with DAG(**dag_arguments(spec, "benchmark", __doc__)) as dag:
+        resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="benchmark", **ONCE)
+        benchmark = BenchmarkOperator.partial(
+            task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.users }} users"
+        ).expand(users=resolve.output)
+        chain(
+            resolve,
+            EnvironmentOperator(task_id="environment"),
+            ReadyOperator(task_id="ready"),
+            SmokeOperator(task_id="smoke", **ONCE),
+            benchmark,
+            VerdictOperator(task_id="verdict"),
+        )
+    globals()[dag.dag_id] = dag

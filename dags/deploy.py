@@ -1,0 +1,35 @@
+"""From bare hosts to a verdict: prepare, start, prove, measure, compare."""
+
+from airflow.sdk import DAG, chain
+
+from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
+from slipway.operators.dag import ONCE, dag_arguments, deployments
+from slipway.operators.resolve import ResolveOperator
+from slipway.operators.stages import (
+    EnvironmentOperator,
+    PreflightOperator,
+    RayClusterOperator,
+    ReadyOperator,
+    ServeOperator,
+    SmokeOperator,
+    WeightsOperator,
+)
+
+for spec in deployments():
+    with DAG(**dag_arguments(spec, "deploy", __doc__)) as dag:
+        resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="deploy", **ONCE)
+        benchmark = BenchmarkOperator.partial(
+            task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.users }} users"
+        ).expand(users=resolve.output)
+        chain(
+            resolve,
+            PreflightOperator(task_id="preflight"),
+            [EnvironmentOperator(task_id="environment"), WeightsOperator(task_id="weights")],
+            RayClusterOperator(task_id="ray_cluster"),
+            ServeOperator(task_id="serve"),
+            ReadyOperator(task_id="ready"),
+            SmokeOperator(task_id="smoke", **ONCE),
+            benchmark,
+            VerdictOperator(task_id="verdict"),
+        )
+    globals()[dag.dag_id] = dag

@@ -1,0 +1,62 @@
+"""The command line's words: which subcommands there are, and what each takes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from slipway.cli import files, results, runs
+from slipway.errors import SlipwayError
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand. Answers 0, or 1 where something is wrong; what is wrong stands on standard error."""
+    arguments = _parser().parse_args(argv)
+    run: Run = arguments.run
+    try:
+        return run(arguments)
+    except SlipwayError as error:
+        sys.stderr.write(f"slipway: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nslipway: interrupted; what was started goes on\n")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slipway", description="From bare GPU hosts to a served, measured model.")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Run) -> argparse.ArgumentParser:
+        first_line = (run.__doc__ or "").strip().splitlines()[0]
+        added = subparsers.add_parser(name, help=first_line, description=run.__doc__)
+        added.set_defaults(run=run)
+        return added
+
+    _add_files(command)
+    _add_runs(command)
+    return parser
+
+
+def _add_files(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
+    command("check", files.check).add_argument("files", nargs="+", type=Path, metavar="FILE")
+    command("plan", files.plan).add_argument("file", type=Path, metavar="FILE")
+    command("schema", files.schema)
+    command("docs", files.docs).add_argument("folder", nargs="?", type=Path, default=Path("docs"), metavar="DIR")
+
+
+def _add_runs(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
+    up = command("up", runs.up)
+    up.add_argument("file", type=Path, metavar="FILE")
+    up.add_argument(
+        "--job", choices=("deploy", "benchmark", "teardown"), default="deploy", help="what to run (default: deploy)"
+    )
+    up.add_argument("--conf", default="{}", metavar="JSON", help="what this run changes of the file")
+    command("down", runs.down)
+    shown = command("results", results.results)
+    shown.add_argument("deployment", nargs="?", help="only this deployment")
+    shown.add_argument("--runs", type=int, default=10, metavar="N", help="how many of the last runs (default: 10)")

@@ -1,0 +1,97 @@
+"""What was measured, as tables for the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from slipway.embedded import load_settings
+from slipway.results import Distribution
+from slipway.store import Cell, Run, Store
+
+VALIDITY_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
+
+CELL_COLUMNS = (
+    *("users", "req/s", "output\ntok/s", "TTFT\np50 ms", "TTFT\np99 ms", "TPOT\np50 ms", "E2E\np50 ms", "errors"),
+)
+
+NARROW: dict[str, Any] = {"box": SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
+"""A table that fits a terminal of 80 columns."""
+
+
+def results(arguments: argparse.Namespace) -> int:
+    """Show the last runs, and the benchmark of the newest one that has figures."""
+    console = Console()
+    with open_results() as store:
+        runs = store.runs(arguments.deployment, arguments.runs)
+        console.print(runs_table(runs))
+        measured = next(((run, cells) for run in runs if (cells := store.cells(run.id))), None)
+    if measured:
+        show_benchmark(console, *measured)
+    return 0
+
+
+def open_results() -> AbstractContextManager[Store]:
+    """The store of Airflow's configuration; without AIRFLOW_HOME that of the embedded Airflow of this folder."""
+    os.environ.setdefault("AIRFLOW_HOME", str(load_settings(Path.cwd()).home))
+    from slipway.hooks.settings import store_url
+    from slipway.store import open_store
+
+    return open_store(store_url())
+
+
+def show_benchmark(console: Console, run: Run, cells: Sequence[Cell]) -> None:
+    """The run's cells, a row a load level, and its verdict."""
+    console.print(cells_table(run, cells))
+    for cell in cells:
+        for reason in cell.measurement.reasons:
+            console.print(f"  {cell.measurement.users} users, {cell.measurement.validity}: {reason}", highlight=False)
+    if run.verdict:
+        console.print(f"Verdict: [bold]{run.verdict}[/bold] ({run.verdict_reason})", highlight=False)
+
+
+def runs_table(runs: Sequence[Run]) -> Table:
+    table = Table(title="Runs, newest first", **NARROW)
+    for column in ("run", "deployment", "job", "began (UTC)", "state", "verdict", "revision"):
+        table.add_column(column)
+    for run in runs:
+        name = f"{run.deployment} (rehearsal)" if run.rehearsal else run.deployment
+        began = f"{run.started_at:%Y-%m-%d %H:%M}"
+        table.add_row(str(run.id), name, run.job, began, run.state, run.verdict or "", run.revision_id or "")
+    return table
+
+
+def cells_table(run: Run, cells: Sequence[Cell]) -> Table:
+    rehearsal = ", rehearsal on CPU: no figure for a GPU" if run.rehearsal else ""
+    title = f"Benchmark of {run.deployment}, run {run.id}{rehearsal}"
+    table = Table(title=title, **NARROW)
+    for column in CELL_COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("validity", no_wrap=True)
+    for cell in cells:
+        measured = cell.measurement
+        style = VALIDITY_STYLES[measured.validity]
+        table.add_row(
+            str(measured.users),
+            f"{measured.requests_per_s:.2f}",
+            f"{measured.output_tokens_per_s:.1f}",
+            _milliseconds(measured.ttft, "p50"),
+            _milliseconds(measured.ttft, "p99"),
+            _milliseconds(measured.tpot, "p50"),
+            _milliseconds(measured.e2e, "p50"),
+            str(sum(measured.errors.values())),
+            f"[{style}]{measured.validity}[/{style}]",
+        )
+    return table
+
+
+def _milliseconds(distribution: Distribution | None, figure: str) -> str:
+    return f"{1000 * getattr(distribution, figure):.0f}" if distribution else "none"

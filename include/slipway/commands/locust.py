@@ -1,0 +1,53 @@
+"""Locust's own command line, for one cell of a load test; and the job that prepares the cell and runs it."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files as package_files
+from pathlib import Path
+
+from slipway.commands.agent import Role
+from slipway.results.plan import PLAN_FILE, LoadPlan
+from slipway.shell import Command
+
+SPARE_S = 120.0
+"""How much longer than its plan a cell may take: imports, the fork of its processes, their last reports."""
+
+
+def cell(python: str, plan: LoadPlan) -> Role:
+    """The job of one cell: write the plan and make its prompts, then run Locust. The cell's folder names it."""
+    folder = hashlib.sha256(plan.folder.encode()).hexdigest()[:8]
+    steps = (prepare(python, plan), command(python, plan_path(plan), plan))
+    return Role(name=f"load.{folder}", steps=steps, again=True)
+
+
+def prepare(python: str, plan: LoadPlan) -> Command:
+    """Put the plan into its folder, and prompts beside it where the plan names none."""
+    argv = (python, "-m", "slipway.loadgen.prepare")
+    return Command(argv, env=_env(), stdin=plan.to_json().encode(), timeout_s=600)
+
+
+def command(python: str, path: str, plan: LoadPlan) -> Command:
+    """Locust, headless, with the plan that stands in ``path``. It ends by itself, with 0 although requests failed."""
+    argv = (
+        *(python, "-m", "locust", "-f", str(package_files("slipway").joinpath("loadgen", "locustfile.py"))),
+        *("--headless", "--only-summary", "--loglevel", "WARNING"),
+        *("--users", str(plan.users), "--spawn-rate", f"{plan.spawn_rate:g}"),
+        *(("--processes", str(plan.processes), "--expect-workers-max-wait", "60") if plan.processes > 1 else ()),
+        *("--load-plan", path),
+    )
+    return Command(argv, env=_env(), cwd=plan.folder, timeout_s=plan.longest_s + SPARE_S)
+
+
+def plan_path(plan: LoadPlan) -> str:
+    return str(Path(plan.folder, PLAN_FILE))
+
+
+def rows_files(plan: LoadPlan) -> str:
+    """Pattern of the files with one row a request, one file a load process."""
+    return str(Path(plan.folder, "rows-*.jsonl"))
+
+
+def _env() -> dict[str, str]:
+    """Slipway itself must be found by the interpreter that runs Locust."""
+    return {"PYTHONPATH": str(Path(str(package_files("slipway"))).parent)}

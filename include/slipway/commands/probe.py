@@ -1,0 +1,23 @@
+"""Questions to a host that change nothing: the machine, its ports, an HTTP answer as the host itself gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from slipway.commands import kit
+from slipway.shell import Command
+
+
+def machine(root: str, *, paths: Sequence[str], commands: Sequence[str]) -> Command:
+    """Python, processors, memory, disks below ``paths``, limits, GPUs, and where ``commands`` are found."""
+    return kit.call(root, "probe", "machine", {"paths": list(paths), "commands": list(commands)})
+
+
+def ports(root: str, ports: Iterable[int], *, address: str = "0.0.0.0") -> Command:  # noqa: S104 - a test-bind, closed at once
+    """Whether each port is free, and if not, who holds it."""
+    return kit.call(root, "probe", "ports", {"ports": [{"host": address, "port": port} for port in ports]})
+
+
+def http(root: str, requests: Sequence[Mapping[str, object]], *, timeout_s: float) -> Command:
+    """HTTP requests made on the host, one after the other; ``timeout_s`` bounds all of them together."""
+    return kit.call(root, "probe", "http", {"requests": [dict(request) for request in requests]}, timeout_s=timeout_s)

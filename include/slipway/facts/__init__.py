@@ -1,0 +1,1 @@
+"""What is so on a host: looks, and changes nothing."""

@@ -1,0 +1,1 @@
+"""The door to Airflow: its connections, its configuration, its database manager."""

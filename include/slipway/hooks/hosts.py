@@ -1,0 +1,59 @@
+"""Hosts opened through Airflow's connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from slipway.errors import HostUnfit, HostUnreachable
+from slipway.hosts import Host, LocalHost, SSHHost
+from slipway.spec import DeploymentSpec, HostSpec
+from slipway.stages.site import Site
+
+if TYPE_CHECKING:
+    import paramiko
+
+LOCAL = "local"
+
+
+@contextmanager
+def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None]) -> Iterator[Site]:
+    """The deployment with its hosts open and Slipway's programs on them; connections are closed at the end."""
+    hosts = {host.name: _host(host) for host in spec.hosts}
+    site = Site(spec=spec, hosts=hosts, lock=lock, say=say)
+    try:
+        site.prepare()
+        yield site
+    finally:
+        for host in hosts.values():
+            if isinstance(host, SSHHost):
+                host.close()
+
+
+def _host(spec: HostSpec) -> Host:
+    if spec.connection == LOCAL:
+        return LocalHost(spec.name)
+    return SSHHost(spec.name, lambda: _connected(spec))
+
+
+def _connected(spec: HostSpec) -> paramiko.SSHClient:
+    """A client of the provider's own SSH hook: keys, ports, jump hosts and host-key checks are the connection's."""
+    import paramiko
+    from airflow.providers.ssh.hooks.ssh import SSHHook
+    from airflow.sdk.exceptions import AirflowException
+
+    try:
+        return SSHHook(ssh_conn_id=spec.connection).get_conn()
+    except paramiko.BadHostKeyException as error:
+        raise HostUnfit(
+            spec.name,
+            f"its SSH host key is not the one that Airflow connection {spec.connection!r} expects: {error}",
+            hint="was the host set up anew? then mend `host_key` there; else find out who answers at that address",
+        ) from error
+    except (paramiko.SSHException, OSError, AirflowException) as error:
+        raise HostUnreachable(
+            spec.name,
+            f"no SSH connection by Airflow connection {spec.connection!r}: {error}",
+            hint="check that connection's host, user, key and host_key in Airflow",
+        ) from error

@@ -1,0 +1,50 @@
+"""Slipway's section of Airflow's configuration, ``[slipway]``. Cheap enough for the top of a DAG file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slipway
+
+if TYPE_CHECKING:
+    from slipway.spec import DeploymentSpec
+
+
+def store_url() -> str:
+    """``store_url``, by default the file slipway.db in AIRFLOW_HOME."""
+    return _option("store_url") or f"sqlite:///{_airflow_home() / 'slipway.db'}"
+
+
+def deployments_folder() -> Path:
+    """``deployments_folder``, by default the folder ``deployments`` beside the package."""
+    return _folder("deployments_folder", Path(slipway.__file__).parents[1] / "deployments")
+
+
+def lock_text(spec: DeploymentSpec) -> str:
+    """The text of the deployment's lock file, which lies in ``environments`` beside the deployment files."""
+    from slipway.spec.environments import environments_folder, load_lock
+
+    return load_lock(environments_folder(deployments_folder()), spec)
+
+
+def artifacts_folder() -> Path:
+    """``artifacts_folder``, by default slipway-artifacts in AIRFLOW_HOME."""
+    return _folder("artifacts_folder", _airflow_home() / "slipway-artifacts")
+
+
+def _folder(name: str, default: Path) -> Path:
+    given = _option(name)
+    return Path(given).expanduser().absolute() if given else default
+
+
+def _option(name: str) -> str:
+    from airflow.configuration import conf
+
+    return conf.get("slipway", name, fallback="").strip()
+
+
+def _airflow_home() -> Path:
+    from airflow.configuration import AIRFLOW_HOME
+
+    return Path(AIRFLOW_HOME).absolute()

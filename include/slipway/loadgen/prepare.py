@@ -1,0 +1,46 @@
+"""Make a cell's folder ready: the plan, read from standard input, and prompts that no cell had before.
+
+Run as ``python -m slipway.loadgen.prepare < plan.json``. Prompts that the plan names are left as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from slipway.errors import SlipwayError
+from slipway.loadgen.prompts import Prompt, make_prompts, save_prompts
+from slipway.results.plan import PLAN_FILE, LoadPlan, parse_load_plan
+
+MOST_PROMPTS = 512
+MOST_TOKENS = 1 << 20
+"""All prompts of a cell together are at most this many tokens where that leaves 16 of them; used ones are varied."""
+
+
+def prepare(plan: LoadPlan) -> None:
+    """Raises LoadTestFailed where prompts cannot be made."""
+    folder = Path(plan.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PLAN_FILE).write_text(plan.to_json(), encoding="utf-8")
+    if plan.prompts_file is None:
+        count = max(16, min(MOST_PROMPTS, MOST_TOKENS // plan.prompt_tokens))
+        seed = secrets.randbits(32) if plan.seed is None else plan.seed
+        key = os.environ.get(plan.api_key_env) if plan.api_key_env else None
+        texts = make_prompts(plan.base_url, plan.model, plan.prompt_tokens, count, seed, plan.endpoint, api_key=key)
+        save_prompts(plan.prompts_path, (Prompt(text, plan.prompt_tokens, synthetic=True) for text in texts))
+        print(f"{count} prompts of {plan.prompt_tokens} tokens, seed {seed}", file=sys.stderr)  # noqa: T201
+
+
+def main() -> int:
+    try:
+        prepare(parse_load_plan(sys.stdin.buffer.read()))
+    except SlipwayError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

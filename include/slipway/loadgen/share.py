@@ -1,0 +1,172 @@
+"""One process's share of a cell: its users' loop, its rows, its health. Knows gevent, not Locust."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import gevent
+from gevent.event import Event
+
+from slipway.loadgen.answer import Answer
+from slipway.loadgen.ask import Asking, Request, address
+from slipway.loadgen.prompts import load_prompts
+from slipway.loadgen.transport import Line, Transport, connect_error
+from slipway.results.cell import Window
+from slipway.results.plan import LoadPlan
+from slipway.results.rows import CUT, Row
+
+PAUSE_S = 1.0
+"""A failed request and the user's next one lie at least this far apart, so that a dead server is not hammered."""
+
+LONGEST_PAUSE_S = 30.0
+"""A longer Retry-After is not waited for."""
+
+CONNECT_S = 30.0
+SAVE_EVERY_S = 1.0
+
+Heard = Callable[[Row], None]
+"""Told of each row, as it is written."""
+
+
+class Share:
+    """Users call :meth:`converse`; whoever conducts the cell calls :meth:`measure` with its window."""
+
+    def __init__(self, plan: LoadPlan, *, index: int = 0, heard: Heard | None = None) -> None:
+        self._plan = plan
+        self._heard = heard
+        self._transport = Transport(*address(plan.base_url))
+        self._asking = Asking(plan, load_prompts(plan.prompts_path), offset=max(index, 0), step=plan.processes)
+        rows = Path(plan.folder, f"rows-{os.getpid()}.jsonl")
+        self._rows: IO[str] = rows.open("w", encoding="utf-8")
+        self._closing = Event()
+        self._talking = 0
+        self._users = 0
+        self.requests = self.failures = self.tokens = 0
+        self._saver = gevent.spawn(self._save_rows)
+
+    def tally(self) -> dict[str, int]:
+        """What was done so far, for the progress line."""
+        return {"users": self._talking, "requests": self.requests, "failures": self.failures, "tokens": self.tokens}
+
+    def converse(self) -> None:
+        """One user: ask, wait for the answer, ask again, until the cell closes."""
+        user, line = self._users, None
+        self._users += 1
+        self._talking += 1
+        due_ns = time.time_ns()
+        try:
+            while not self._closing.is_set():
+                request, answer = self._asking.next(), Answer(self._plan.output_tokens)
+                line = self._ask(line, request, answer)
+                self._write(self._row(user, request, answer, due_ns))
+                due_ns = self._pause(answer, due_ns) if answer.error else answer.ended_ns
+        finally:
+            self._talking -= 1
+            if line is not None:
+                self._transport.hang_up(line)
+
+    def measure(self, window: Window) -> None:
+        """Keep the process's health over the window; then let answers end, cut the rest, and close the files."""
+        _sleep_until(window.start_ns)
+        began = self._reading()
+        _sleep_until(window.end_ns)
+        health = {name: value - began[name] for name, value in self._reading().items()}
+        self._closing.set()
+        self._drain()
+        Path(self._plan.folder, f"clients-{os.getpid()}.json").write_text(json.dumps(health), encoding="utf-8")
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + self._plan.drain_s
+        while self._talking and time.monotonic() < deadline:
+            gevent.sleep(0.05)
+        self._transport.cut()
+        while self._talking and time.monotonic() < deadline + CONNECT_S:
+            gevent.sleep(0.05)
+        self._saver.kill()
+        self._transport.close()
+        self._rows.close()
+
+    def _reading(self) -> dict[str, float]:
+        wall_s, steady_s = time.time(), time.monotonic()
+        return {
+            "cpu_s": time.process_time(),
+            "window_s": steady_s,
+            "reads": self._transport.reads,
+            "unstamped_reads": self._transport.unstamped_reads,
+            "clock_step_s": wall_s - steady_s,
+        }
+
+    def _ask(self, line: Line | None, request: Request, answer: Answer) -> Line | None:
+        """One exchange, on a new connection where the old one is gone."""
+        began_ns = time.time_ns()
+        try:
+            if line is None or not line.open:
+                line = self._transport.connect(min(CONNECT_S, self._plan.request_timeout_s))
+                answer.connect_us = (time.time_ns() - began_ns) // 1000
+        except OSError as error:
+            answer.fail(connect_error(error), str(error), time.time_ns())
+            return None
+        self._transport.exchange(line, request.text, answer, self._plan.request_timeout_s)
+        return line
+
+    def _pause(self, answer: Answer, due_ns: int) -> int:
+        """Wait after a failure; answers when the user is due again."""
+        asked_s = answer.head.retry_after_s if answer.head else 0.0
+        rest_s = PAUSE_S - (answer.ended_ns - (answer.sent_ns or due_ns)) / 1e9
+        pause_s = min(max(asked_s, rest_s, 0.0), LONGEST_PAUSE_S)
+        self._closing.wait(pause_s)
+        return max(answer.ended_ns + int(pause_s * 1e9), due_ns)
+
+    def _row(self, user: int, request: Request, answer: Answer, due_ns: int) -> Row:
+        return Row(
+            id=request.id,
+            user=user,
+            error=answer.error,
+            detail=answer.detail,
+            status=answer.head.status if answer.head else 0,
+            scheduled_ns=due_ns + answer.connect_us * 1000,
+            sent_ns=answer.sent_ns,
+            first_event_ns=answer.first_event_ns,
+            first_token_ns=answer.first_token_ns,
+            first_content_ns=answer.first_content_ns,
+            last_token_ns=answer.last_token_ns,
+            ended_ns=answer.ended_ns,
+            gaps_us=answer.gaps_us,
+            gap_tokens=answer.gap_tokens,
+            first_tokens=answer.first_tokens,
+            first_read_tokens=answer.first_read_tokens,
+            late_us=answer.late_us,
+            merged_tokens=answer.merged_tokens,
+            counted_tokens=answer.tokens,
+            prompt_tokens=answer.prompt_tokens,
+            output_tokens=answer.output_tokens,
+            asked_prompt_tokens=request.prompt_tokens,
+            received_bytes=answer.received_bytes,
+            connect_us=answer.connect_us,
+        )
+
+    def _write(self, row: Row) -> None:
+        self._rows.write(f"{row.to_json()}\n")
+        self.tokens += row.counted_tokens
+        if row.error:
+            self.failures += row.error != CUT
+        else:
+            self.requests += 1
+            self._asking.exact = self._asking.exact or row.counted_tokens != row.output_tokens
+        if self._heard:
+            self._heard(row)
+
+    def _save_rows(self) -> None:
+        while True:
+            gevent.sleep(SAVE_EVERY_S)
+            self._rows.flush()
+
+
+def _sleep_until(moment_ns: int) -> None:
+    while (left_s := (moment_ns - time.time_ns()) / 1e9) > 0:
+        gevent.sleep(left_s)

@@ -1,0 +1,184 @@
+"""One epoll for all users of a process: each token costs one ``recvmsg``, and a greenlet is woken once an answer.
+
+The kernel stamps each segment when it reaches the host (``SO_TIMESTAMPNS``), so a late reader still knows when a token
+came. gevent's hub watches the epoll as one file descriptor.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import Any
+
+from gevent import get_hub, monkey
+from gevent import socket as green
+from gevent.hub import Waiter
+
+from slipway.loadgen.answer import Answer
+from slipway.results.rows import CUT
+
+SO_TIMESTAMPNS = 35
+READ_BYTES = 16 * 1024
+SWEEP_S = 0.1
+"""How often deadlines are looked at, in seconds."""
+
+_socket = monkey.get_original("socket", "socket")
+_STAMP = struct.Struct("@qq")
+_CONTROL_BYTES = 64
+_READABLE = 1
+
+
+class Line:
+    """One user's connection, which carries one request at a time."""
+
+    __slots__ = ("answer", "deadline_ns", "sock", "waiter")
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self.answer: Answer | None = None
+        self.deadline_ns = 0
+        self.waiter: Any = None
+
+    @property
+    def open(self) -> bool:
+        return self.sock is not None
+
+
+class Transport:
+    """All connections of a process. ``reads`` and ``unstamped_reads`` count what the kernel gave."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address = (host, port)
+        self.reads = self.unstamped_reads = 0
+        self._lines: dict[int, Line] = {}
+        self._polled_ns = time.time_ns()
+        self._hub = get_hub()
+        self._stamped = _socket()  # the kernel begins to stamp a moment after the first socket asked for it
+        self._stamped.setsockopt(green.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self._epoll = monkey.get_original("select", "epoll")()
+        self._watcher = self._hub.loop.io(self._epoll.fileno(), _READABLE)
+        self._watcher.start(self._read_ready)
+        self._sweeper = self._hub.loop.timer(SWEEP_S, SWEEP_S)
+        self._sweeper.start(self._sweep)
+
+    def connect(self, timeout_s: float) -> Line:
+        """A new connection. Raises OSError; :func:`connect_error` names its kind."""
+        joined = green.create_connection(self.address, timeout=timeout_s)
+        sock = _socket(joined.family, joined.type, fileno=joined.detach())
+        sock.setblocking(False)
+        sock.setsockopt(green.IPPROTO_TCP, green.TCP_NODELAY, 1)
+        sock.setsockopt(green.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        line = Line(sock)
+        self._lines[sock.fileno()] = line
+        self._epoll.register(sock.fileno(), _READABLE)
+        return line
+
+    def exchange(self, line: Line, request: bytes, answer: Answer, timeout_s: float) -> None:
+        """Send a request and wait until ``answer`` is over, ``timeout_s`` at most."""
+        line.answer, line.waiter = answer, Waiter(self._hub)
+        answer.sent_ns = time.time_ns()
+        line.deadline_ns = answer.sent_ns + int(timeout_s * 1e9)
+        try:
+            self._send(line, request, answer)
+            if not answer.ended_ns:
+                line.waiter.get()
+        finally:
+            line.answer = None
+            if not answer.reusable or answer.error == CUT:
+                self.hang_up(line)
+
+    def hang_up(self, line: Line) -> None:
+        if line.sock is not None:
+            fd = line.sock.fileno()
+            self._epoll.unregister(fd)
+            del self._lines[fd]
+            line.sock.close()
+            line.sock = None
+
+    def cut(self) -> None:
+        """End every request that is under way, as cut."""
+        self._hub.loop.run_callback(self._cut_all)
+
+    def close(self) -> None:
+        for line in list(self._lines.values()):
+            self.hang_up(line)
+        for watcher in (self._watcher, self._sweeper):
+            watcher.stop()
+            watcher.close()
+        self._epoll.close()
+        self._stamped.close()
+
+    def _send(self, line: Line, request: bytes, answer: Answer) -> None:
+        left = memoryview(request)
+        while left and not answer.ended_ns:
+            try:
+                left = left[line.sock.send(left) :]
+            except BlockingIOError:
+                _wait_until_writable(line)
+            except OSError as error:
+                answer.fail("connect_reset", str(error), time.time_ns())
+
+    def _read_ready(self) -> None:
+        """Read every connection that has something, then wake the users whose answers are over. Runs in the hub."""
+        since_ns, self._polled_ns = self._polled_ns, time.time_ns()
+        ended = []
+        for fd, _ in self._epoll.poll(0, len(self._lines) + 1):
+            line = self._lines[fd]
+            answer = line.answer
+            if answer is None:
+                self.hang_up(line)  # between two requests there is nothing to read but the server's goodbye
+            elif not answer.ended_ns and self._read(line, answer, since_ns):
+                ended.append(line)
+        for line in ended:
+            line.waiter.switch(None)
+
+    def _read(self, line: Line, answer: Answer, since_ns: int) -> bool:
+        """One read into an answer; answers whether it is over."""
+        try:
+            data, control, _, _ = line.sock.recvmsg(READ_BYTES, _CONTROL_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            answer.fail("connect_reset", str(error), time.time_ns())
+            return True
+        if not data:
+            answer.hang_up(time.time_ns())
+            return True
+        self.reads += 1
+        if control:
+            seconds, nanoseconds = _STAMP.unpack(control[0][2])
+            return answer.feed(data, seconds * 1_000_000_000 + nanoseconds, since_ns)
+        self.unstamped_reads += 1
+        return answer.feed(data, time.time_ns(), since_ns)
+
+    def _sweep(self) -> None:
+        now_ns = time.time_ns()
+        for line in list(self._lines.values()):
+            if line.answer is not None and now_ns > line.deadline_ns:
+                self._end(line, line.answer, "timeout", f"{line.answer.tokens} tokens had come")
+
+    def _cut_all(self) -> None:
+        for line in list(self._lines.values()):
+            if line.answer is not None:
+                self._end(line, line.answer, CUT, "")
+
+    def _end(self, line: Line, answer: Answer, kind: str, detail: str) -> None:
+        if not answer.ended_ns:
+            answer.fail(kind, detail, time.time_ns())
+            line.waiter.switch(None)
+
+
+def connect_error(error: OSError) -> str:
+    """The kind of failure of a connection that could not be made."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connect_refused"
+    if isinstance(error, TimeoutError):
+        return "connect_timeout"
+    return "connect_reset" if isinstance(error, ConnectionResetError) else "connect_failed"
+
+
+def _wait_until_writable(line: Line) -> None:
+    try:
+        green.wait_write(line.sock.fileno(), timeout=1.0)
+    except TimeoutError:
+        return

@@ -1,0 +1,76 @@
+"""What the three DAGs of a deployment have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from slipway.errors import SpecError
+from slipway.operators.form import form
+from slipway.operators.resolve import CONF
+
+if TYPE_CHECKING:
+    from slipway.spec import DeploymentSpec
+
+RETRY = {"retries": 2, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": 2.0}
+"""For tasks that look first, and so may be repeated. Errors that a retry cannot help fail at once all the same."""
+
+ONCE = {"retries": 0}
+"""For tasks whose failure is an answer."""
+
+
+def deployments() -> Iterator[DeploymentSpec]:
+    """The deployments that have a file. A file that is wrong is reported in the DAG processor's log and left out."""
+    import logging
+
+    from slipway.hooks.settings import deployments_folder
+    from slipway.spec import load_deployment
+
+    for path in sorted(deployments_folder().glob("*.yaml")):
+        try:
+            yield load_deployment(path)
+        except SpecError as error:
+            logging.getLogger(__name__).error("no DAGs for %s: %s", path.name, error)  # noqa: TRY400
+
+
+def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
+    """Arguments of the DAG ``<name>.<job>``; ``docs`` is the DAG file's own docstring."""
+    tags = ["slipway", job, spec.name, *spec.tags, *(["rehearsal"] if spec.rehearsal else [])]
+    return {
+        "dag_id": f"{spec.name}.{job}",
+        "description": spec.description or None,
+        "doc_md": _docs(spec, docs),
+        "tags": tags,
+        "params": form(CONF[job], spec),
+        "schedule": None,
+        "catchup": False,
+        "max_active_runs": 1,
+        "render_template_as_native_obj": False,
+        "default_args": {"owner": "slipway", **RETRY},
+        "on_failure_callback": close_failed_run,
+    }
+
+
+def close_failed_run(context: Any) -> None:
+    """A run that failed is failed in the results store too, also when its task was killed and could not say so."""
+    from slipway.operators.recording import open_results
+    from slipway.store import State
+
+    with open_results() as store:
+        run = store.run(context["dag_run"].dag_id, context["dag_run"].run_id)
+        if run and run.state == State.RUNNING:
+            store.finish_run(run.id, State.FAILED)
+
+
+def _docs(spec: DeploymentSpec, docs: str) -> str:
+    hosts = "\n".join(f"| {host.name} | {host.address} | {host.connection} | {host.gpus} |" for host in spec.hosts)
+    rehearsal = (
+        "**Rehearsal**: the true software on CPU; its figures say nothing about a GPU.\n\n" if spec.rehearsal else ""
+    )
+    return (
+        f"{docs}\n\n{rehearsal}{spec.description}\n\n"
+        f"Serves `{spec.serve.model_name}` at `{spec.endpoint}` "
+        f"(tensor parallel {spec.serve.tensor_parallel}, pipeline parallel {spec.serve.pipeline_parallel}).\n\n"
+        f"| host | address | connection | GPUs |\n|---|---|---|---|\n{hosts}\n"
+    )

@@ -1,0 +1,49 @@
+"""The trigger form of a DAG, made from the types that check the conf."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from airflow.sdk import Param
+
+from slipway.spec import DeploymentSpec, Overrides
+
+Schema = dict[str, Any]
+
+
+def form(model: type[Overrides], spec: DeploymentSpec) -> dict[str, Param]:
+    """One Param a field, with type, bounds and help; prefilled with what the deployment file says."""
+    filled = _defaults(spec)
+    return {
+        name: Param(filled[name], description=help_text, schema=schema)
+        for name, (help_text, schema) in _fields(model).items()
+    }
+
+
+def _defaults(spec: DeploymentSpec) -> dict[str, Any]:
+    benchmark = spec.benchmark
+    return {
+        "users": [level.users for level in benchmark.levels],
+        "seconds": benchmark.seconds,
+        "prompt_tokens": benchmark.prompt_tokens,
+        "output_tokens": benchmark.output_tokens,
+        "serve_args": {},
+        "reason": "",
+    }
+
+
+@functools.cache
+def _fields(model: type[Overrides]) -> dict[str, tuple[str, Schema]]:
+    """By name: the field's help, and its JSON schema as Airflow's form wants it (a type list, no ``anyOf``)."""
+    properties = model.model_json_schema()["properties"]
+    return {name: (schema.get("description", ""), _flat(schema)) for name, schema in properties.items()}
+
+
+def _flat(schema: Schema) -> Schema:
+    """``anyOf: [X, null]`` as X alone: the form is prefilled, so nothing is left empty."""
+    inner = next((option for option in schema.get("anyOf", ()) if option.get("type") != "null"), schema)
+    kept = {key: value for key, value in inner.items() if key not in ("default", "description", "title", "anyOf")}
+    if kept.get("type") == "object":
+        return {"type": "object"}
+    return kept

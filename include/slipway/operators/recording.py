@@ -1,0 +1,65 @@
+"""The run that a task belongs to, in the results store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from slipway.errors import SlipwayError
+from slipway.operators.failure import as_airflow
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from slipway.spec import DeploymentSpec
+    from slipway.store import Store
+
+RESOLVE = "resolve"
+"""The task that begins each run; under the XCom key ``run`` it hands the ids of run and revision on."""
+
+RUN = "run"
+
+
+@dataclass
+class Recording:
+    """A stage of a run while it is being recorded; ``actions`` and ``detail`` are stored when it ends."""
+
+    store: Store
+    run_id: int
+    revision_id: str
+    spec: DeploymentSpec
+    lock: str
+    actions: int = 0
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def recorded(context: Context, stage: str) -> Iterator[Recording]:
+    """Store the stage's begin, end, actions and error; turns Slipway's errors into Airflow's."""
+    from slipway.store import State
+
+    ti = context["ti"]
+    ids = ti.xcom_pull(task_ids=RESOLVE, key=RUN)
+    with open_results() as store:
+        map_index = -1 if ti.map_index is None else ti.map_index
+        row = store.begin_stage(ids["run_id"], stage, map_index=map_index, try_number=ti.try_number)
+        revision_id = ids["revision_id"]
+        recording = Recording(store, **ids, spec=store.spec(revision_id), lock=store.lock(revision_id))
+        try:
+            yield recording
+        except SlipwayError as error:
+            store.fail_stage(row, str(error), actions=recording.actions, detail=recording.detail)
+            if not error.transient or ti.try_number > ti.max_tries:
+                store.finish_run(ids["run_id"], State.FAILED)
+            raise as_airflow(error) from error
+        store.finish_stage(row, actions=recording.actions, detail=recording.detail)
+
+
+def open_results() -> AbstractContextManager[Store]:
+    """The results store that Airflow's configuration names."""
+    from slipway.hooks.settings import store_url
+    from slipway.store import open_store
+
+    return open_store(store_url())

@@ -1,0 +1,1 @@
+"""The program ``agent``: supervised processes and jobs that outlive whoever started them."""

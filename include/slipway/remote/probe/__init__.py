@@ -1,0 +1,1 @@
+"""The program ``probe``: the machine, its ports and GPUs, an HTTP answer; it changes nothing."""

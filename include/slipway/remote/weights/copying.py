@@ -1,0 +1,81 @@
+"""Chunks copied from one folder to another, each with its digest taken between the read and the write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.remote.refusal import Refused, refusing
+from slipway.remote.weights.blocks import aligned_buffer
+from slipway.remote.weights.chunk_files import ChunkFiles, place
+from slipway.remote.weights.chunks import Chunk
+from slipway.remote.weights.journal import Journal
+from slipway.remote.weights.listing import printable
+from slipway.remote.weights.progress import Pace, Progress
+
+
+@dataclass(frozen=True)
+class CopyJob:
+    """One copy of a model folder; the files of the target are there already, with their full length."""
+
+    source: Path
+    target: Path
+    chunk_bytes: int
+    journal: Journal
+    progress: Progress
+    pace: Pace
+
+
+class ChunkCopier:
+    """Copies chunks, one at a time.
+
+    A chunk that the journal knows is read back from the target, and only copied where it is not what the journal says.
+    """
+
+    def __init__(self, job: CopyJob) -> None:
+        self._job = job
+        self._source = ChunkFiles(job.source, os.O_RDONLY)
+        self._target = ChunkFiles(job.target, os.O_RDWR | os.O_NOFOLLOW)
+        self._buffer = aligned_buffer(job.chunk_bytes)
+
+    def close(self) -> None:
+        self._source.close()
+        self._target.close()
+
+    def __call__(self, chunk: Chunk) -> None:
+        """Raises Refused with the file and the offset."""
+        known = self._job.journal.digests.get(chunk.number)
+        if known and known == self._digest_in_target(chunk):
+            self._job.progress.add(resumed=chunk.length)
+            return
+        self._job.pace.take(chunk.length)
+        digest = self._digest_in_source(chunk)
+        with refusing(f"writing {place(chunk)}"):
+            self._target.write(chunk, self._buffer)
+            self._job.journal.add(chunk, digest)
+        self._job.progress.add(copied=chunk.length)
+
+    def _digest_in_target(self, chunk: Chunk) -> str:
+        """Empty where the chunk cannot be read: it is copied again then."""
+        with suppress(OSError, EOFError):
+            return self._target.read(chunk, self._buffer)
+        return ""
+
+    def _digest_in_source(self, chunk: Chunk) -> str:
+        try:
+            with refusing(f"reading {place(chunk)} of the source"):
+                return self._source.read(chunk, self._buffer)
+        except EOFError as error:
+            raise source_changed([chunk.name]) from error
+
+
+def source_changed(names: Sequence[str]) -> Refused:
+    """The error of a copy whose source was written to meanwhile."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return Refused(
+        f"the source changed while it was copied: {', '.join(map(printable, names[:3]))}{more}; nothing was published",
+        "wait until nobody writes to the source, then stage again",
+    )

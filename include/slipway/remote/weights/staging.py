@@ -1,0 +1,115 @@
+"""One copy of a model into a store, from the checks before the first byte to the publishing after the last."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.remote.refusal import Refused, refusing
+from slipway.remote.weights.blocks import reserve, settle, settle_folder
+from slipway.remote.weights.checkpoint import problems_of
+from slipway.remote.weights.chunks import split, work_through
+from slipway.remote.weights.copying import ChunkCopier, CopyJob, source_changed
+from slipway.remote.weights.journal import Journal
+from slipway.remote.weights.listing import Listing, list_folder, printable
+from slipway.remote.weights.manifest import MANIFEST, Manifest, manifest_of
+from slipway.remote.weights.progress import GIB, Pace, Progress
+from slipway.remote.weights.versions import SOURCE_RECORD, ModelStore, Version, free_bytes
+
+SPARE_PART = 0.05
+"""The part of the model's size that must be free beside it."""
+
+
+@dataclass(frozen=True)
+class CopyOrder:
+    """What to copy, where to, and how. ``chunk_bytes`` is a multiple of 4,096."""
+
+    source: Path
+    store: ModelStore
+    threads: int
+    chunk_bytes: int
+    limit_bytes_per_s: float | None
+
+
+def stage_version(order: CopyOrder, model: Listing, progress: Progress) -> Version:
+    """Copy a source that no whole version was made from yet, and publish it. The store's lock is held.
+
+    Raises Refused with nothing published; what was copied stays for the next attempt.
+    """
+    problems = problems_of(model)
+    if problems:
+        raise Refused(f"{order.source} is no whole model:\n" + "\n".join(problems), "mend the source, then stage again")
+    partial = order.store.partial(model.fingerprint)
+    _require_space(partial, model)
+    _reserve(partial, model)
+    digests = _copy_chunks(order, model, progress)
+    _require_unchanged(model)
+    manifest = manifest_of([(file.name, file.size) for file in model.files], order.chunk_bytes, digests)
+    _seal(partial, model, manifest)
+    version = order.store.publish(partial, manifest)
+    order.store.journal(model.fingerprint).unlink()
+    return version
+
+
+def _require_space(partial: Path, model: Listing) -> None:
+    there = sum(path.lstat().st_blocks * 512 for path in partial.rglob("*")) if partial.exists() else 0
+    needed = int(model.size * (1 + SPARE_PART)) - there
+    free = free_bytes(partial)
+    if free < needed:
+        raise Refused(
+            f"{partial.parent} has {free / GIB:.2f} GiB free, and {needed / GIB:.2f} GiB are needed: "
+            f"the model's {model.size / GIB:.2f} GiB and {SPARE_PART:.0%}, less what an earlier attempt left",
+            "remove old versions from the store, or choose a root on a larger disk",
+        )
+
+
+def _reserve(partial: Path, model: Listing) -> None:
+    """Create all files with their full length; where one does not fit, none keeps room that it did not have."""
+    grown: list[tuple[Path, int]] = []
+    try:
+        for file in model.files:
+            path = partial / file.name
+            with refusing(f"making room for {printable(file.name)}"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                grown.append((path, reserve(path, file.size)))
+    except Refused:
+        for path, size in grown:
+            os.truncate(path, size)
+        raise
+
+
+def _copy_chunks(order: CopyOrder, model: Listing, progress: Progress) -> dict[int, str]:
+    """Chunk number -> digest, once all chunks are on the disk."""
+    chunks = split([(file.name, file.size) for file in model.files], order.chunk_bytes)
+    target = order.store.partial(model.fingerprint)
+    title = f"slipway-journal 1 {model.fingerprint} {order.chunk_bytes}"
+    with closing(Journal(order.store.journal(model.fingerprint), title, target, model.size)) as journal:
+        job = CopyJob(order.source, target, order.chunk_bytes, journal, progress, Pace(order.limit_bytes_per_s))
+        try:
+            work_through(chunks, lambda: closing(ChunkCopier(job)), order.threads, progress.say)
+        finally:
+            journal.flush()
+        return journal.digests
+
+
+def _require_unchanged(model: Listing) -> None:
+    changed = {file.name for file in {*model.files} ^ {*list_folder(model.folder).files}}
+    if changed:
+        raise source_changed(sorted(changed))
+
+
+def _seal(partial: Path, model: Listing, manifest: Manifest) -> None:
+    """Write the manifest and the record of the source, and have everything on the disk."""
+    record = {"source": str(model.folder), "fingerprint": model.fingerprint, "staged_at": time.time()}
+    (partial / MANIFEST).write_bytes(manifest.text)
+    (partial / SOURCE_RECORD).write_text(json.dumps(record))
+    for file in model.files:
+        settle(partial / file.name, file.size)
+    for name in (MANIFEST, SOURCE_RECORD):
+        settle(partial / name)
+    for folder in (partial, *(path for path in partial.rglob("*") if path.is_dir())):
+        settle_folder(folder)

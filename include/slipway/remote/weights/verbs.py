@@ -1,0 +1,159 @@
+"""The program ``stage``: brings a model from storage into the host's model store, verified, resumed, never half there.
+
+Its verbs take and return what becomes JSON: ``look`` at source and store, ``copy`` from one to the other, ``verify`` a
+staged version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from slipway.remote.refusal import Refused, refusing
+from slipway.remote.request import Request
+from slipway.remote.weights.blocks import BLOCK_BYTES
+from slipway.remote.weights.checkpoint import problems_of
+from slipway.remote.weights.chunks import DEFAULT_CHUNK_BYTES
+from slipway.remote.weights.listing import Listing, list_folder, printable
+from slipway.remote.weights.manifest import BadManifest, load_manifest
+from slipway.remote.weights.mounts import is_network
+from slipway.remote.weights.progress import Progress
+from slipway.remote.weights.staging import CopyOrder, stage_version
+from slipway.remote.weights.verifying import Fault, find_faults
+from slipway.remote.weights.versions import DAMAGE_RECORD, ModelStore, Version, free_bytes
+
+LOCK_WAIT_S = 4 * 3600.0
+MOST_THREADS = 64
+LARGEST_CHUNK_BYTES = 1024**3
+
+Asked = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+def look(request: Asked) -> Answer:
+    """What is in the source and in the store; nothing is changed.
+
+    ``current`` says that the staged version was made from exactly this source and is whole. The source's files are
+    opened only where it is not: ``problems`` then names what is wrong with them.
+    """
+    asked = Request(request)
+    source, store = _path(asked, "source"), ModelStore(_path(asked, "store"))
+    staged = store.current
+    try:
+        model, unfit = list_folder(source), store.overlap(source)
+    except OSError as error:
+        model, unfit = Listing(source, (), ()), f"the source {source} cannot be read: {error.strerror}"
+    current = bool(staged and model.files and staged.fingerprint == model.fingerprint and staged.whole())
+    return {
+        "source_exists": source.is_dir(),
+        "files": len(model.files),
+        "bytes": model.size,
+        "fingerprint": model.fingerprint,
+        "staged": _shown(staged) if staged else None,
+        "current": current,
+        "free_bytes": free_bytes(store.path),
+        "problems": [unfit] if unfit else [] if current else problems_of(model),
+    }
+
+
+def copy(request: Asked) -> Answer:
+    """Stage the source as a version of the store and make it the current one; other versions stay.
+
+    Resumes what an earlier copy of the same source left. Raises Refused, with nothing published.
+    """
+    order = _copy_order(Request(request))
+    overlap = order.store.overlap(order.source)
+    if overlap:
+        raise Refused(overlap, "choose a root outside the source")
+    with refusing(f"staging {order.source} into {order.store.path}"), order.store.open_lock(LOCK_WAIT_S):
+        model = list_folder(order.source)
+        progress = Progress("staged", model.size)
+        order.store.remove_stale(model.fingerprint)
+        version = order.store.made_from(model.fingerprint)
+        if version:
+            order.store.make_current(version)
+        else:
+            version = stage_version(order, model, progress)
+    return {
+        "path": str(version.path),
+        "digest": version.digest,
+        "bytes": model.size,
+        "files": len(model.files),
+        "seconds": round(progress.seconds, 3),
+        "copied_bytes": progress.copied_bytes,
+        "resumed_bytes": progress.resumed_bytes,
+    }
+
+
+def verify(request: Asked) -> Answer:
+    """Read a staged version again and compare every chunk with the manifest.
+
+    ``faults`` names file, offset and fault; ``unlisted`` the files that the manifest does not know. A version with
+    faults is marked: ``look`` no longer calls it current, and ``copy`` replaces it.
+    """
+    asked = Request(request)
+    folder = _path(asked, "path").resolve()
+    with refusing(f"verifying {folder}"):
+        try:
+            manifest = load_manifest(folder)
+        except BadManifest as error:
+            raise Refused(str(error), "stage the model again") from error
+        progress = Progress("verified", manifest.size)
+        seen = list_folder(folder)
+        faults = find_faults(manifest, seen, _threads(asked, folder), progress)
+        _mark(folder, faults)
+    return {
+        "path": str(folder),
+        "digest": folder.name,
+        "ok": not faults,
+        "bytes": manifest.size,
+        "files": len(manifest.files),
+        "seconds": round(progress.seconds, 3),
+        "faults": [asdict(fault) for fault in faults],
+        "unlisted": sorted({file.name for file in seen.files} - {file.name for file in manifest.files}),
+    }
+
+
+VERBS: Mapping[str, Callable[[Asked], Answer]] = {"look": look, "copy": copy, "verify": verify}
+
+
+def _shown(version: Version) -> Answer:
+    return {"path": str(version.path), "digest": version.digest, "fingerprint": version.fingerprint}
+
+
+def _mark(folder: Path, faults: list[Fault]) -> None:
+    """Record the faults in the version's folder, or that there are none any more."""
+    record = folder / DAMAGE_RECORD
+    if not faults:
+        record.unlink(missing_ok=True)
+        return
+    first = faults[0]
+    with refusing(f"marking that {printable(first.file)} at byte {first.offset} {first.fault}"):
+        record.write_text(json.dumps([asdict(fault) for fault in faults]))
+
+
+def _copy_order(asked: Request) -> CopyOrder:
+    source = _path(asked, "source")
+    chunk_bytes = asked.integer("chunk_bytes", DEFAULT_CHUNK_BYTES, low=BLOCK_BYTES, high=LARGEST_CHUNK_BYTES)
+    if chunk_bytes % BLOCK_BYTES:
+        raise asked.wrong("chunk_bytes", f"is not a multiple of {BLOCK_BYTES}")
+    limit = None if asked.get("limit_bytes_per_s") is None else asked.integer("limit_bytes_per_s", low=1)
+    return CopyOrder(source, ModelStore(_path(asked, "store")), _threads(asked, source), chunk_bytes, limit)
+
+
+def _path(asked: Request, name: str) -> Path:
+    path = Path(asked.text(name))
+    if not path.is_absolute():
+        raise asked.wrong(name, "is not an absolute path")
+    return path
+
+
+def _threads(asked: Request, folder: Path) -> int:
+    """As many as were asked for, else what suits the storage: a core takes the SHA-256 of some 1.5 GiB a second."""
+    cores = os.cpu_count() or 1
+    fitting = min(16, max(4, cores)) if is_network(folder) else 8 if cores >= 16 else 4
+    return asked.integer("threads", fitting, low=1, high=MOST_THREADS)

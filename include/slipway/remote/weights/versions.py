@@ -1,0 +1,185 @@
+"""The store of one model on a host: versions named by their manifest's digest, and the link ``current``.
+
+::
+
+    <store>/<digest>/                    a published version: the files, the manifest, and what it was made from
+    <store>/current                      link to the newest version
+    <store>/.lock                        held while somebody stages
+    <store>/.partial-<fingerprint>/      a copy under way, and its journal beside it
+    <store>/.damaged-<digest>/           a version that was found damaged and is being replaced
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.remote.refusal import Refused
+from slipway.remote.weights.blocks import settle_folder
+from slipway.remote.weights.listing import OWN_FILES
+from slipway.remote.weights.manifest import MANIFEST, BadManifest, Manifest, load_manifest, parse_manifest
+
+SOURCE_RECORD = "slipway-source.json"
+DAMAGE_RECORD = "slipway-damaged.json"
+VERSION = re.compile(r"[0-9a-f]{64}")
+DAMAGED = re.compile(r"\.damaged-[0-9a-f]{64}")
+PARTIAL = re.compile(r"\.partial-([0-9a-f]{64})(\.journal(\.new)?)?")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published copy of a model."""
+
+    path: Path
+
+    @property
+    def digest(self) -> str:
+        return self.path.name
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the source that it was made from; empty where that was lost."""
+        with suppress(OSError, ValueError, AttributeError):
+            return str(json.loads((self.path / SOURCE_RECORD).read_bytes()).get("fingerprint", ""))
+        return ""
+
+    def whole(self) -> bool:
+        """Whether its manifest is untouched, each file has its size, and no verification found it damaged."""
+        try:
+            manifest = load_manifest(self.path)
+            sizes_right = all((self.path / file.name).stat().st_size == file.size for file in manifest.files)
+        except (OSError, BadManifest):
+            return False
+        return sizes_right and not (self.path / DAMAGE_RECORD).exists()
+
+
+class ModelStore:
+    """The versions of one model below ``path``. What changes it is called under :meth:`open_lock` only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def partial(self, fingerprint: str) -> Path:
+        return self.path / f".partial-{fingerprint}"
+
+    def journal(self, fingerprint: str) -> Path:
+        return self.path / f".partial-{fingerprint}.journal"
+
+    def overlap(self, source: Path) -> str:
+        """What is wrong where the store and a source lie inside each other; empty where they do not."""
+        one, other = source.resolve(), self.path.resolve()
+        inside = one == other or one in other.parents or other in one.parents
+        return f"the source {one} and the store {other} lie inside each other" if inside else ""
+
+    @property
+    def current(self) -> Version | None:
+        """The version that the link ``current`` names, if there is one."""
+        try:
+            name = str((self.path / "current").readlink())
+        except OSError:
+            return None
+        return Version(self.path / name) if VERSION.fullmatch(name) and (self.path / name).is_dir() else None
+
+    def made_from(self, fingerprint: str) -> Version | None:
+        """A whole version that was made from the source with this fingerprint, if there is one."""
+        named = sorted(path for path in self.path.iterdir() if VERSION.fullmatch(path.name))
+        return next((v for v in map(Version, named) if v.fingerprint == fingerprint and v.whole()), None)
+
+    @contextmanager
+    def open_lock(self, wait_s: float) -> Iterator[None]:
+        """Be the only one who stages into this store; whoever comes second waits.
+
+        Raises Refused after ``wait_s``, or where the name of the link is taken by something else.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        link = self.path / "current"
+        if link.exists() and not link.is_symlink():
+            raise Refused(f"{link} is not a link, so it is not Slipway's to replace", "move it away, then stage again")
+        fd = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            _take_lock(fd, self.path, time.monotonic() + wait_s)
+            yield
+        finally:
+            os.close(fd)
+
+    def remove_stale(self, fingerprint: str) -> None:
+        """Remove what interrupted stagings left, but for the partial copy of this fingerprint and its journal."""
+        for path in self.path.iterdir():
+            partial = PARTIAL.fullmatch(path.name)
+            if partial and partial[1] != fingerprint:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            elif DAMAGED.fullmatch(path.name):
+                with suppress(OSError, BadManifest):
+                    discard(path, parse_manifest((path / MANIFEST).read_bytes()))
+        if not self.partial(fingerprint).exists():
+            self.journal(fingerprint).unlink(missing_ok=True)
+
+    def publish(self, partial: Path, manifest: Manifest) -> Version:
+        """Move a whole partial copy into place and make it the current version.
+
+        A version of the same digest that is there already and whole stays, and the partial copy is dropped.
+        """
+        version = Version(self.path / manifest.digest)
+        aside = self.path / f".damaged-{version.digest}"
+        if version.whole():
+            (partial / SOURCE_RECORD).replace(version.path / SOURCE_RECORD)
+            shutil.rmtree(partial)
+        else:
+            if version.path.exists():
+                version.path.rename(aside)
+            partial.rename(version.path)
+        settle_folder(self.path)
+        self.make_current(version)
+        discard(aside, manifest)
+        return version
+
+    def make_current(self, version: Version) -> None:
+        """Let the link ``current`` name this version. Raises OSError."""
+        beside = self.path / ".current.new"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(version.digest)
+        beside.replace(self.path / "current")
+        settle_folder(self.path)
+
+
+def discard(folder: Path, manifest: Manifest) -> None:
+    """Remove a version's own files; a folder in which somebody else's file lies stays."""
+    for name in (*OWN_FILES, *(file.name for file in manifest.files)):
+        (folder / name).unlink(missing_ok=True)
+    below = {parent for file in manifest.files for parent in (folder / file.name).parents if folder in parent.parents}
+    for path in (*sorted(below, reverse=True), folder):
+        with suppress(OSError):
+            path.rmdir()
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that an ordinary user may still write to the file system of a path, or of its nearest existing parent."""
+    while not path.exists():
+        path = path.parent
+    seen = os.statvfs(path)
+    return seen.f_bavail * seen.f_frsize
+
+
+def _take_lock(fd: int, store: Path, deadline: float) -> None:
+    said = False
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise Refused(f"somebody else is staging into {store}", "wait for it, then stage again") from None
+            if not said:
+                sys.stderr.write(f"waiting for somebody else who stages into {store}\n")
+                said = True
+            time.sleep(0.2)
+        else:
+            return

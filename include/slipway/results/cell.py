@@ -1,0 +1,122 @@
+"""A cell's files become one measurement."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.errors import LoadTestFailed
+from slipway.results import client as health
+from slipway.results import definitions
+from slipway.results.measurement import Distribution, Measurement, Validity
+from slipway.results.percentiles import distribution
+from slipway.results.plan import LoadPlan
+from slipway.results.prometheus import difference, parse_metrics
+from slipway.results.rows import CUT, Row, load_rows
+from slipway.results.validity import Guard, answer_guards, client_guards, judge, server_guards
+
+WINDOW_FILE = "window.json"
+METRICS_FILES = ("metrics-start.txt", "metrics-end.txt")
+"""The server's ``/metrics`` as the load generator read it at the window's two ends."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The measured part of a cell, in nanoseconds since the epoch."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e9
+
+    def holds(self, moment_ns: int) -> bool:
+        return self.start_ns <= moment_ns < self.end_ns
+
+
+def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = None) -> Measurement:
+    """What the rows of all load processes of a cell say, judged. Raises LoadTestFailed where its files are not whole.
+
+    ``server`` holds differences of the server's counters over the window, by the names of
+    :data:`slipway.results.prometheus.COUNTERS`; without it, those that the load generator read itself.
+    """
+    window, rows, clients = load_window(folder), list(load_rows(folder)), health.load_clients(folder)
+    ended = [row for row in rows if window.holds(row.ended_ns) and row.error != CUT]
+    good = [row for row in ended if not row.error]
+    arrived = {row.id: definitions.tokens_between(row, window.start_ns, window.end_ns) for row in rows}
+    delivered = sum(arrived[row.id] for row in rows if row.error in ("", CUT))
+    counters = dict(server or load_counters(folder))
+    client = health.figures(rows, clients, plan.users, window.start_ns, window.end_ns)
+    ttft = distribution(map(definitions.ttft_s, good))
+    guards = [
+        Guard(1 - len(clients) / plan.processes, 0.0, 0.0, "{} of the load processes left no figures"),
+        *answer_guards(len(good), len(ended) - len(good), _ended_early(good, plan)),
+        *(client_guards(client, ttft) if ttft else []),
+        *server_guards(counters, sum(arrived.values()), _template_tokens(rows, window)),
+    ]
+    return _measurement(plan, window, ended, delivered, ttft, (client, counters), judge(guards))
+
+
+def load_window(folder: Path) -> Window:
+    """The window as it was kept. Raises LoadTestFailed where the load generator did not come that far."""
+    path = folder / WINDOW_FILE
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return Window(int(read["start_ns"]), int(read["end_ns"]))
+    except (OSError, ValueError, KeyError) as error:
+        hint = "it did not come to its end; look at its log"
+        raise LoadTestFailed(f"the load generator left no {path}: {error!r}", hint=hint) from error
+
+
+def load_counters(folder: Path) -> dict[str, float]:
+    """How far the server's counters went over the window, as the load generator read them; empty where it could not."""
+    start, end = (folder / name for name in METRICS_FILES)
+    if not (start.exists() and end.exists()):
+        return {}
+    return difference(parse_metrics(start.read_text("utf-8")), parse_metrics(end.read_text("utf-8")))
+
+
+def _measurement(
+    plan: LoadPlan,
+    window: Window,
+    ended: Sequence[Row],
+    delivered: int,
+    ttft: Distribution | None,
+    beside: tuple[dict[str, float], dict[str, float]],
+    judged: tuple[Validity, tuple[str, ...]],
+) -> Measurement:
+    good = [row for row in ended if not row.error]
+    return Measurement(
+        users=plan.users,
+        spawn_rate=plan.spawn_rate,
+        processes=plan.processes,
+        started_at=window.start_ns / 1e9,
+        window_s=window.seconds,
+        requests=len(good),
+        errors=dict(Counter(row.error for row in ended if row.error)),
+        prompt_tokens=sum(row.prompt_tokens for row in good),
+        output_tokens=sum(row.output_tokens for row in good),
+        requests_per_s=len(good) / window.seconds,
+        output_tokens_per_s=delivered / window.seconds,
+        ttft=ttft,
+        itl=distribution(gap for row in good if definitions.counted_exactly(row) for gap in definitions.itl_s(row)),
+        tpot=distribution(tpot for row in good if (tpot := definitions.tpot_s(row)) is not None),
+        e2e=distribution(map(definitions.e2e_s, good)),
+        validity=judged[0],
+        reasons=judged[1],
+        client=beside[0],
+        server=beside[1],
+    )
+
+
+def _ended_early(good: Sequence[Row], plan: LoadPlan) -> int:
+    return sum(row.output_tokens < plan.output_tokens for row in good) if plan.ignore_eos else 0
+
+
+def _template_tokens(rows: Sequence[Row], window: Window) -> int:
+    """Prompt tokens that the chat template added to the requests that were sent inside the window."""
+    return sum(max(0, row.prompt_tokens - row.asked_prompt_tokens) for row in rows if window.holds(row.sent_ns))

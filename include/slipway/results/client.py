@@ -1,0 +1,80 @@
+"""The load generator's own health: could it offer the load, and was it there when the tokens came?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.errors import LoadTestFailed
+from slipway.results import definitions
+from slipway.results.percentiles import percentile
+from slipway.results.rows import Row
+
+LATE_PART_OF_TTFT = 0.01
+"""A first token whose stamp may be wrong by more than this part of its TTFT is a late sample."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """One load process over the window. A read is *unstamped* where the kernel gave no receive time for it.
+
+    ``clock_step_s`` is how far the wall clock was moved against the monotonic one.
+    """
+
+    cpu_s: float
+    window_s: float
+    reads: int
+    unstamped_reads: int
+    clock_step_s: float
+
+
+def load_clients(folder: Path) -> list[Client]:
+    """The health of every load process of a cell. Raises LoadTestFailed."""
+    return [_load(path) for path in sorted(folder.glob("clients-*.json"))]
+
+
+def figures(rows: Sequence[Row], clients: Sequence[Client], users: int, start_ns: int, end_ns: int) -> dict[str, float]:
+    """Health over the window, by name; ``rows`` are all of the cell, in any order.
+
+    Shares are between 0 and 1. ``cpu_share`` is the busiest process's part of one core, ``offered_share`` the mean
+    number of requests under way over the users, ``inexact_share`` the answers whose tokens were counted unlike usage.
+    """
+    sent = [row for row in rows if start_ns <= row.sent_ns < end_ns]
+    good = [row for row in rows if not row.error and start_ns <= row.ended_ns < end_ns]
+    tokens = sum(row.output_tokens for row in good)
+    reads = sum(client.reads for client in clients)
+    return {
+        "cpu_share": max((client.cpu_s / client.window_s for client in clients), default=0.0),
+        "cpu_s": sum(client.cpu_s for client in clients),
+        "send_lag_p99_s": _p99([(row.sent_ns - row.scheduled_ns) / 1e9 for row in sent]),
+        "late_share": _share(sum(map(_late, good)), len(good)),
+        "merged_share": _share(sum(row.merged_tokens for row in good), tokens),
+        "inexact_share": _share(sum(not definitions.counted_exactly(row) for row in good), len(good)),
+        "offered_share": sum(definitions.busy_ns(row, start_ns, end_ns) for row in rows) / (end_ns - start_ns) / users,
+        "unstamped_share": _share(sum(client.unstamped_reads for client in clients), reads),
+        "clock_step_s": max((abs(client.clock_step_s) for client in clients), default=0.0),
+    }
+
+
+def _late(row: Row) -> bool:
+    return row.late_us * 1000 > LATE_PART_OF_TTFT * (row.first_token_ns - row.sent_ns)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _p99(values: Sequence[float]) -> float:
+    return percentile(sorted(values), 99) if values else 0.0
+
+
+def _load(path: Path) -> Client:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        counts = int(read["reads"]), int(read["unstamped_reads"])
+        return Client(float(read["cpu_s"]), float(read["window_s"]), *counts, float(read["clock_step_s"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "look at the load generator's log; run again"
+        raise LoadTestFailed(f"cannot read {path}: {error!r}", hint=hint) from error

@@ -1,0 +1,65 @@
+"""One cell of a benchmark: a load level and everything that was measured at it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Validity(enum.StrEnum):
+    """Whether a cell may be believed. An invalid cell is never a baseline."""
+
+    VALID = "valid"
+    SUSPECT = "suspect"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Exact figures of one metric over all requests of a cell, in seconds."""
+
+    count: int
+    mean: float
+    minimum: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a load level gave. Times are seconds, rates a second, tokens as the server's ``usage`` counts them.
+
+    ``ttft``, ``itl``, ``tpot`` and ``e2e`` are over the successful requests that ended inside the measured window and
+    are None where no request can give them. ``docs/metrics.md`` has the formulas.
+    """
+
+    users: int
+    spawn_rate: float
+    processes: int
+    started_at: float
+    """Start of the measured window, seconds since the epoch."""
+    window_s: float
+    """Length of the measured window."""
+    requests: int
+    """Successful requests that ended inside the window."""
+    errors: Mapping[str, int]
+    """Failed requests inside the window, by kind."""
+    prompt_tokens: int
+    output_tokens: int
+    requests_per_s: float
+    output_tokens_per_s: float
+    ttft: Distribution | None
+    itl: Distribution | None
+    tpot: Distribution | None
+    e2e: Distribution | None
+    validity: Validity = Validity.VALID
+    reasons: tuple[str, ...] = ()
+    """Why the cell is suspect or invalid."""
+    client: Mapping[str, float] = field(default_factory=dict)
+    """The load generator's own health: cpu_share, send_lag_p99_s, late_share."""
+    server: Mapping[str, float] = field(default_factory=dict)
+    """Differences of the server's own counters over the window (generation_tokens, prefix_cache_hits, ...)."""

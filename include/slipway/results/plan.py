@@ -1,0 +1,85 @@
+"""What one cell of a load test asks for: read by the load generator, and again by whoever judges its rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from slipway.errors import LoadTestFailed
+
+PLAN_FILE = "plan.json"
+"""A plan's name in the folder of its cell."""
+
+DRAIN_S = 30.0
+"""How long answers that are under way at the end of the window may still take before they are cut."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadPlan:
+    """One closed-loop cell: ``users`` who ask again as soon as they were answered.
+
+    The measured window of ``seconds`` begins ``warmup_s`` after all users are there. Durations are seconds.
+    ``api_key_env`` names the variable that holds the server's key; the key itself is never written.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    base_url: Annotated[str, StringConstraints(pattern=r"^http://[^/]+")]
+    model: str
+    endpoint: Literal["chat", "completions"] = "chat"
+    prompt_tokens: Annotated[int, Field(ge=1)] = 32
+    output_tokens: Annotated[int, Field(ge=1)] = 64
+    ignore_eos: bool = True
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    request_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    users: Annotated[int, Field(ge=1)]
+    spawn_rate: Annotated[float, Field(gt=0)] = 10.0
+    processes: Annotated[int, Field(ge=1)] = 1
+    seconds: Annotated[float, Field(gt=0)]
+    warmup_s: Annotated[float, Field(ge=0)] = 5.0
+    folder: str
+    prompts_file: str | None = None
+    api_key_env: str | None = None
+    seed: int | None = None
+
+    @property
+    def prompts_path(self) -> Path:
+        """The prompts of the cell: ``prompts_file``, or those that were made for it in its folder."""
+        return Path(self.prompts_file or Path(self.folder, "prompts.jsonl"))
+
+    @property
+    def drain_s(self) -> float:
+        return min(DRAIN_S, self.request_timeout_s)
+
+    @property
+    def longest_s(self) -> float:
+        """How long the cell takes at most, the start of its processes apart."""
+        return self.users / self.spawn_rate + self.warmup_s + self.seconds + self.drain_s
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+
+_PLAN = TypeAdapter(LoadPlan)
+
+
+def parse_load_plan(text: str | bytes) -> LoadPlan:
+    """The plan in a JSON text. Raises LoadTestFailed, with every wrong field's name."""
+    try:
+        return _PLAN.validate_json(text)
+    except ValidationError as error:
+        faults = "\n".join(f"  {'.'.join(map(str, each['loc'])) or 'plan'}: {each['msg']}" for each in error.errors())
+        raise LoadTestFailed(f"the load plan is wrong:\n{faults}", hint="correct the plan that was given") from error
+
+
+def load_load_plan(path: Path) -> LoadPlan:
+    """The plan in a file. Raises LoadTestFailed."""
+    try:
+        return parse_load_plan(path.read_bytes())
+    except OSError as error:
+        message = f"cannot read the load plan {path}: {error.strerror}"
+        raise LoadTestFailed(message, hint="the step before writes it; look at its log") from error

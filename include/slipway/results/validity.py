@@ -1,0 +1,77 @@
+"""Guards: whether a cell may be believed, and why not. ``docs/metrics.md`` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from slipway.results.measurement import Distribution, Validity
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A figure with two limits: above ``suspect`` the cell is suspect, above ``invalid`` it is invalid."""
+
+    value: float
+    suspect: float
+    invalid: float
+    reason: str
+    """What is wrong, as a sentence without an end; ``{}`` is where the value stands."""
+
+    def verdict(self) -> tuple[Validity, str] | None:
+        if self.value <= self.suspect:
+            return None
+        verdict = Validity.INVALID if self.value > self.invalid else Validity.SUSPECT
+        return verdict, self.reason.format(f"{self.value:.1%}")
+
+
+def judge(guards: Iterable[Guard]) -> tuple[Validity, tuple[str, ...]]:
+    """The worst of all guards, and every reason, the worst first."""
+    found = [verdict for guard in guards if (verdict := guard.verdict())]
+    order = (Validity.INVALID, Validity.SUSPECT)
+    found.sort(key=lambda verdict: order.index(verdict[0]))
+    return (found[0][0] if found else Validity.VALID), tuple(reason for _, reason in found)
+
+
+def client_guards(client: Mapping[str, float], ttft: Distribution) -> list[Guard]:
+    """Whether the load generator was fit. Limits on times are parts of the median TTFT.
+
+    One late sample never makes a cell invalid, however few there are: a median does not move for it.
+    """
+    late_limit = max(0.05, 1.5 / ttft.count)
+    return [
+        Guard(client["cpu_share"], 0.70, 0.95, "a load process used {} of a core; use more processes"),
+        Guard(client["send_lag_p99_s"] / ttft.p50, 0.02, 0.50, "requests left late: p99 is {} of the median TTFT"),
+        Guard(client["late_share"], 0.01, late_limit, "{} of the first tokens were read late"),
+        Guard(client["merged_share"], 0.10, 0.50, "{} of the tokens were read together with others; ITL is smoothed"),
+        Guard(client["inexact_share"], 0.01, 0.50, "{} of the answers were counted unlike their usage; ITL lacks them"),
+        Guard(1 - client["offered_share"], 0.02, 0.10, "the load was {} below what was asked"),
+        Guard(client["unstamped_share"], 0.01, 1.0, "{} of the reads had no receive time from the kernel"),
+        Guard(client["clock_step_s"] / ttft.p50, 0.02, 0.10, "the wall clock was moved by {} of the median TTFT"),
+    ]
+
+
+def answer_guards(requests: int, failed: int, ended_early: int) -> list[Guard]:
+    """Whether the answers were what was asked for. ``ended_early`` counts those with too few tokens."""
+    whole = requests + failed
+    return [
+        Guard(0.0 if requests else 1.0, 0.0, 0.0, "no request succeeded inside the window"),
+        Guard(failed / whole if whole else 0.0, 0.0, 0.01, "{} of the requests failed"),
+        Guard(ended_early / requests if requests else 0.0, 0.0, 0.05, "{} of the answers ended early"),
+    ]
+
+
+def server_guards(server: Mapping[str, float], arrived_tokens: int, template_tokens: int) -> list[Guard]:
+    """Whether the server's counters agree. Up to ``template_tokens`` may be cache hits: chats share their template."""
+    restarted = float(any(value < 0 for value in server.values()))
+    guards = [Guard(restarted, 0.0, 0.0, "the server was started anew inside the window")]
+    generated = server.get("generation_tokens")
+    if generated is not None and arrived_tokens:
+        apart = abs(generated - arrived_tokens) / arrived_tokens
+        reason = "the server's count of output tokens is {} off what arrived: has it other clients?"
+        guards.append(Guard(apart, 0.01, 0.05, reason))
+    queries = server.get("prefix_cache_queries", 0.0)
+    if queries > 0:
+        share = (server.get("prefix_cache_hits", 0.0) - template_tokens) / queries
+        guards.append(Guard(share, 0.01, 0.10, "{} of the prompt tokens came from the prefix cache"))
+    return guards

@@ -1,0 +1,32 @@
+"""The deployment file: its types, and the only reader of YAML."""
+
+from slipway.spec.layout import Layout
+from slipway.spec.load import (
+    canonical,
+    load_deployment,
+    load_deployments,
+    parse_canonical,
+    parse_deployment,
+    parse_overrides,
+    revision_id,
+)
+from slipway.spec.overrides import BenchmarkOverrides, DeployOverrides, Overrides, TeardownOverrides
+from slipway.spec.types import DeploymentSpec, HostSpec, Level
+
+__all__ = [
+    "BenchmarkOverrides",
+    "DeployOverrides",
+    "DeploymentSpec",
+    "HostSpec",
+    "Layout",
+    "Level",
+    "Overrides",
+    "TeardownOverrides",
+    "canonical",
+    "load_deployment",
+    "load_deployments",
+    "parse_canonical",
+    "parse_deployment",
+    "parse_overrides",
+    "revision_id",
+]

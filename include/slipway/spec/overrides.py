@@ -1,0 +1,72 @@
+"""What one run may change of its deployment file: the trigger form of the DAGs, and the conf of the REST API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import Field
+
+from slipway.spec.types import Argument, ArgumentName, DeploymentSpec, Part, Seconds
+
+SPAWN_SECONDS = 5
+"""How long the users of a level take to start, where the file does not say."""
+
+
+class BenchmarkOverrides(Part):
+    """The conf of a benchmark run. What is left out stays as the deployment file says."""
+
+    users: list[int] | None = Field(default=None, min_length=1, max_length=64)
+    """Load levels, as numbers of users. A level that the file has keeps its spawn rate and processes; one that it lacks
+    starts all users within five seconds, in one process."""
+    seconds: Seconds | None = None
+    """How long each level is measured."""
+    prompt_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Length of each prompt in tokens."""
+    output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    """The longest answer in tokens."""
+    reason: str = Field(default="", max_length=500)
+    """Why this run: kept with its result."""
+
+    def apply(self, spec: DeploymentSpec) -> DeploymentSpec:
+        """The file with this run's changes, checked as a whole; ``reason`` is no part of it."""
+        data = spec.model_dump(mode="json")
+        self._change(data)
+        return DeploymentSpec.model_validate_json(json.dumps(data))
+
+    def _change(self, data: dict[str, Any]) -> None:
+        benchmark = data["benchmark"]
+        for name in ("seconds", "prompt_tokens", "output_tokens"):
+            if getattr(self, name) is not None:
+                benchmark[name] = getattr(self, name)
+        if self.users is not None:
+            known = {level["users"]: level for level in benchmark["levels"]}
+            benchmark["levels"] = [
+                known.get(users, {"users": users, "spawn_rate": max(1.0, users / SPAWN_SECONDS)})
+                for users in self.users
+            ]
+
+
+class DeployOverrides(BenchmarkOverrides):
+    """The conf of a deploy run. What is left out stays as the deployment file says."""
+
+    serve_args: dict[ArgumentName, Argument] | None = None
+    """Arguments of `vllm serve` over those of the file, by long name without dashes. Empty: none."""
+
+    def _change(self, data: dict[str, Any]) -> None:
+        super()._change(data)
+        data["serve"]["args"].update(self.serve_args or {})
+
+
+class TeardownOverrides(Part):
+    """The conf of a teardown run."""
+
+    reason: str = Field(default="", max_length=500)
+    """Why this run: kept with its result."""
+
+    def apply(self, spec: DeploymentSpec) -> DeploymentSpec:
+        """A teardown changes nothing of the file."""
+        return spec
+
+
+Overrides = BenchmarkOverrides | DeployOverrides | TeardownOverrides

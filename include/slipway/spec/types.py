@@ -1,0 +1,363 @@
+"""The deployment file, as frozen and strict types.
+
+The docstring under each field is its entry in ``docs/deployment-file.md`` and in the JSON schema. Durations are in
+seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Port = Annotated[int, Field(ge=1024, le=65535)]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
+ArgumentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]*$")]
+Argument = bool | int | float | str | list[str] | dict[str, object]
+Seconds = Annotated[int, Field(ge=1, le=7 * 86400)]
+
+DENIED_ENV = ("LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION")
+"""Variables that could load foreign code or open the server; names that begin with PYTHON are denied too."""
+
+OWN_ENV = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", "VLLM_HOST_IP", "VLLM_API_KEY")
+"""Variables that Slipway sets itself, on each host with that host's own value."""
+
+OWN_ARGUMENTS = {
+    "model": "weights",
+    "served-model-name": "serve.model_name",
+    "host": "serve.host",
+    "port": "serve.port",
+    "tensor-parallel-size": "serve.tensor_parallel",
+    "pipeline-parallel-size": "serve.pipeline_parallel",
+    "distributed-executor-backend": "(always ray)",
+    "load-format": "(always safetensors)",
+    "api-key": "(never on a command line)",
+}
+"""vLLM arguments that other fields of the file decide, and which."""
+
+DENIED_ARGUMENTS = {
+    "middleware": "it loads code by name",
+    "worker-cls": "it loads code by name",
+    "worker-extension-cls": "it loads code by name",
+    "scheduler-cls": "it loads code by name",
+    "logits-processors": "it loads code by name",
+    "io-processor-plugin": "it loads code by name",
+    "tool-parser-plugin": "it loads code from a file",
+    "reasoning-parser-plugin": "it loads code from a file",
+    "config": "its file could hold any other argument",
+    "allowed-local-media-path": "requests could read files of the host",
+    "trust-request-chat-template": "requests could bring templates of their own",
+    "hf-token": "a secret must not stand on a command line",
+    "uds": "the server must listen on serve.host and serve.port",
+    "grpc": "the server must speak HTTP",
+    "headless": "the head must serve",
+}
+"""vLLM arguments that are refused, and why."""
+
+
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
+
+
+class Part(BaseModel):
+    """A part of the file: unknown keys are errors, and nothing can be changed after it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class HostSpec(Part):
+    """One machine of the deployment. The first of the list is the head: Ray's head and vLLM's API server run there."""
+
+    name: Name
+    """What this host is called in logs, plans and results."""
+    connection: str = "local"
+    """`local` for the machine that Airflow's task runs on, or the id of an Airflow `ssh` connection."""
+    address: str
+    """The host's own address on the cluster network: Ray's node address and VLLM_HOST_IP. For a single machine apart
+    from any network, 127.0.0.2: Ray takes 127.0.0.1 for the machine's first other address."""
+    gpus: int = Field(default=1, ge=0, le=64)
+    """How many GPUs Ray must find on this host; in rehearsal, how many it is told to claim."""
+    env: dict[EnvName, str] = Field(default_factory=dict)
+    """Variables for every process on this host alone, over those of `env` for all."""
+
+
+class EnvironmentSpec(Part):
+    """The Python environment that serves, apart from Airflow's. Made once for each lock file and reused."""
+
+    lock: Name | None = None
+    """A locked requirement file in `include/environments/`, by its name without `.txt`. Not with `existing`."""
+    existing: str | None = None
+    """Path of a Python interpreter on each host whose environment somebody else made: adopted, never changed."""
+    python: str = "python3"
+    """The interpreter on each host that makes the environment; the lock file was resolved for its version."""
+    fallback_indexes: tuple[str, ...] = ()
+    """Package indexes that are tried only when those of the host's own pip configuration lack a pin."""
+    wheelhouse: str | None = None
+    """A folder of wheels on each host that replaces every index (sites without a network)."""
+    timeout_s: Seconds = 3600
+    """How long making the environment may take."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> EnvironmentSpec:
+        if (self.lock is None) == (self.existing is None):
+            raise ValueError("give exactly one of `lock` and `existing`")
+        return self
+
+
+class WeightsSpec(Part):
+    """Where the model comes from, and whether it is copied to each host before it is served."""
+
+    source: str
+    """The model's folder as each host sees it: shared storage, or a disk."""
+    name: Name
+    """What the model is called in each host's model store."""
+    stage: bool = True
+    """Copy into the host's model store, checked on the way; `false` serves from the source itself."""
+    timeout_s: Seconds = 4 * 3600
+    """How long staging may take."""
+
+
+class RayPorts(Part):
+    """All ports of the Ray cluster, pinned: the same on each host."""
+
+    gcs: Port = 6379
+    """The head's port (GCS), which workers and vLLM connect to."""
+    dashboard: Port = 8265
+    """Ray's dashboard on the head."""
+    block: Port = 20000
+    """First of the ten ports for Ray's other services on each host."""
+    workers: Port = 20100
+    """First port for Ray's worker processes."""
+    workers_count: int = Field(default=200, ge=32, le=10000)
+    """How many ports Ray's worker processes may take, from `workers` on."""
+
+    @model_validator(mode="after")
+    def _no_overlap(self) -> RayPorts:
+        worker_ports = range(self.workers, self.workers + self.workers_count)
+        fixed = [self.gcs, self.dashboard, *range(self.block, self.block + 10)]
+        clashing = sorted(port for port in fixed if port in worker_ports)
+        if clashing or len(set(fixed)) != len(fixed):
+            raise ValueError(f"Ray's ports overlap: {clashing or fixed}; move `gcs`, `dashboard`, `block` or `workers`")
+        if worker_ports[-1] > 65535:
+            raise ValueError("`workers` + `workers_count` goes past port 65535")
+        return self
+
+
+class RaySpec(Part):
+    """The Ray cluster under vLLM: this deployment's own, apart from any other Ray on the hosts."""
+
+    ports: RayPorts = RayPorts()
+    """Ports, the same on each host."""
+    dashboard_host: str = "127.0.0.1"
+    """The address on the head that the dashboard listens on."""
+    object_store_bytes: int = Field(default=1 << 30, ge=80 << 20)
+    """Size of Ray's object store on each host. vLLM hardly uses it."""
+    temp_dir: str | None = None
+    """Ray's folder for its sockets and logs, 40 characters at most; by default below `root`, or below /tmp where that
+    is longer."""
+    timeout_s: Seconds = 60
+    """How long the cluster may take until Ray itself reports every host and GPU."""
+
+
+class ServeSpec(Part):
+    """The OpenAI-compatible vLLM server, started on the head."""
+
+    model_name: str = Field(min_length=1)
+    """The name that clients ask for."""
+    host: str = "127.0.0.1"
+    """The address on the head that the server listens on."""
+    port: Port = 8000
+    """The port that the server listens on."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that share each layer."""
+    pipeline_parallel: int = Field(default=1, ge=1)
+    """Groups of layers, one after the other."""
+    args: dict[ArgumentName, Argument] = Field(default_factory=dict)
+    """Further arguments of `vllm serve`, by long name without dashes: `max-model-len: 16384`. `true` gives the bare
+    switch, `false` its `--no-` form. That vLLM's own parser checks them before anything is started."""
+    env: dict[EnvName, str] = Field(default_factory=dict)
+    """Variables for vLLM and its workers on every host."""
+    ready_timeout_s: Seconds = 1800
+    """How long the server may take until it answers a completion."""
+    restart: bool = True
+    """Whether the agent on the host starts a server again that was ready and died unasked, 3 times in 10 minutes at
+    most."""
+
+    @model_validator(mode="after")
+    def _arguments(self) -> ServeSpec:
+        for name in self.args:
+            if name in OWN_ARGUMENTS:
+                raise ValueError(f"args.{name}: not here, `{OWN_ARGUMENTS[name]}` decides it")
+            if name in DENIED_ARGUMENTS:
+                raise ValueError(f"args.{name}: denied, {DENIED_ARGUMENTS[name]}")
+        return self
+
+
+class Question(Part):
+    """A question with a known answer."""
+
+    ask: str
+    """What the user says."""
+    expect: str
+    """What the answer must contain, in any case of letters."""
+
+
+class SmokeSpec(Part):
+    """The first questions to a fresh server: does it answer, and sanely?"""
+
+    prompt: str = "Introduce yourself."
+    """The prompt of the plain completion."""
+    max_tokens: int = Field(default=64, ge=1, le=4096)
+    """The longest answer."""
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0, strict=False)
+    """Sampling temperature; 0 is greedy."""
+    question: Question | None = None
+    """A question with a known answer; none where the weights are random."""
+    timeout_s: Seconds = 120
+    """How long each answer may take."""
+
+
+class Level(Part):
+    """One load level of the benchmark matrix: a closed loop of users, each asking again as soon as it was answered."""
+
+    users: int = Field(ge=1, le=100_000)
+    """Concurrent users."""
+    spawn_rate: float = Field(default=10.0, gt=0, strict=False)
+    """Users started a second."""
+    processes: int = Field(default=1, ge=1, le=256)
+    """Locust processes that share the users."""
+
+
+class BenchmarkSpec(Part):
+    """The load test. Each level is one cell of the result."""
+
+    levels: tuple[Level, ...] = Field(min_length=1, max_length=64)
+    """Load levels, run one after the other."""
+    seconds: Seconds = 180
+    """How long each level is measured, warm-up apart."""
+    warmup_s: int = Field(default=5, ge=0, le=600)
+    """How long each level runs before it is measured, from the moment that all users are there."""
+    endpoint: Literal["chat", "completions"] = "chat"
+    """Which API is asked: /v1/chat/completions or /v1/completions."""
+    prompt_tokens: int = Field(default=32, ge=1, le=1_000_000)
+    """Length of each synthetic prompt, in tokens of the model's own tokenizer."""
+    output_tokens: int = Field(default=64, ge=1, le=1_000_000)
+    """The longest answer."""
+    ignore_eos: bool = True
+    """Make every answer exactly `output_tokens` long."""
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0, strict=False)
+    """Sampling temperature; 0 is greedy."""
+    request_timeout_s: Seconds = 600
+    """How long one request may take."""
+
+    @model_validator(mode="after")
+    def _levels_differ(self) -> BenchmarkSpec:
+        users = [level.users for level in self.levels]
+        if len(set(users)) != len(users):
+            raise ValueError("two levels have the same number of users")
+        return self
+
+
+class VerdictSpec(Part):
+    """When a benchmark counts as better or worse than its own history."""
+
+    history: int = Field(default=10, ge=3, le=100)
+    """How many earlier valid runs are compared with."""
+    throughput_percent: float = Field(default=5.0, gt=0, lt=100, strict=False)
+    """Output tokens a second: a smaller change than this is `same`."""
+    tpot_percent: float = Field(default=5.0, gt=0, lt=100, strict=False)
+    """Median time per output token: a smaller change than this is `same`."""
+
+
+class DeploymentSpec(Part):
+    """A deployment file: what to serve, where, how, and how it is judged."""
+
+    version: Literal[1]
+    """The version of this format."""
+    name: Name
+    """The deployment's name: its DAGs are `<name>.deploy`, `<name>.benchmark`, `<name>.teardown`."""
+    description: str = ""
+    """A sentence or two, shown in Airflow."""
+    tags: tuple[str, ...] = ()
+    """Further tags of the DAGs."""
+    rehearsal: bool = False
+    """The true software on CPU, without a GPU. Everything that it records is marked as a rehearsal."""
+    root: str = "/var/lib/slipway"
+    """Slipway's folder on every host. A path that is not absolute is taken from the folder that holds `include/`; only
+    where every host is `local`."""
+    hosts: tuple[HostSpec, ...] = Field(min_length=1, max_length=1024)
+    """The machines; the first is the head."""
+    env: dict[EnvName, str] = Field(default_factory=dict)
+    """Variables for Ray and vLLM on every host (NCCL, GLOO, UCX)."""
+    environment: EnvironmentSpec
+    """The serving environment."""
+    weights: WeightsSpec
+    """The model."""
+    ray: RaySpec = RaySpec()
+    """The Ray cluster."""
+    serve: ServeSpec
+    """The server."""
+    smoke: SmokeSpec = SmokeSpec()
+    """The first questions."""
+    benchmark: BenchmarkSpec
+    """The load test."""
+    verdict: VerdictSpec = VerdictSpec()
+    """The judgement."""
+
+    @property
+    def head(self) -> HostSpec:
+        return self.hosts[0]
+
+    @property
+    def workers(self) -> tuple[HostSpec, ...]:
+        return self.hosts[1:]
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all hosts together."""
+        return sum(host.gpus for host in self.hosts)
+
+    @property
+    def endpoint(self) -> str:
+        """Base URL of the server, as the head itself and its neighbours reach it."""
+        address = self.head.address if self.serve.host in ANY_ADDRESS else self.serve.host
+        return f"http://{address}:{self.serve.port}"
+
+    def env_of(self, host: HostSpec) -> dict[str, str]:
+        """Variables of the file for one host: for all, then the server's, then the host's own."""
+        return {**self.env, **self.serve.env, **host.env}
+
+    @model_validator(mode="after")
+    def _hosts(self) -> DeploymentSpec:
+        for what in ("name", "address"):
+            values = [getattr(host, what) for host in self.hosts]
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"hosts: {what} {twice[0]!r} stands twice; each host needs its own")
+        return self
+
+    @model_validator(mode="after")
+    def _addresses(self) -> DeploymentSpec:
+        for host in self.hosts:
+            if host.address in ("localhost", "127.0.0.1", "::1"):
+                raise ValueError(f"hosts: {host.name}: Ray replaces {host.address} by another address; use 127.0.0.2")
+        return self
+
+    @model_validator(mode="after")
+    def _variables(self) -> DeploymentSpec:
+        for host in self.hosts:
+            for name in self.env_of(host):
+                if name in DENIED_ENV or name.startswith("PYTHON"):
+                    raise ValueError(f"env.{name}: denied, it could load foreign code or open the server")
+                if name in OWN_ENV:
+                    raise ValueError(f"env.{name}: Slipway sets this one itself, on each host with its own value")
+        return self
+
+    @model_validator(mode="after")
+    def _shape(self) -> DeploymentSpec:
+        wanted = self.serve.tensor_parallel * self.serve.pipeline_parallel
+        if wanted > self.gpus:
+            raise ValueError(
+                f"serve: tensor_parallel x pipeline_parallel = {wanted} GPUs, but the hosts have {self.gpus} together"
+            )
+        return self

@@ -1,0 +1,33 @@
+"""The whole deployment as commands, for hosts on which nothing is there yet: what ``slipway plan`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from slipway.commands import kit, python_env
+from slipway.facts.role import RoleState
+from slipway.spec import DeploymentSpec, Layout
+from slipway.stages import environment, ray_cluster, serve, weights
+from slipway.stages.site import Action, Plan
+
+
+def planned(spec: DeploymentSpec, lock: str) -> Iterator[tuple[str, Action]]:
+    """Each acting command with its stage, in the order in which they would run. The hosts are not touched."""
+    interpreter = python_env.python(spec, lock)
+    model = f"{Layout(spec.root).models(spec.weights.name)}/current" if spec.weights.stage else spec.weights.source
+    server = serve.wanted(spec, interpreter, model)
+    stages: dict[str, Plan] = {
+        "prepare": _prepare(spec),
+        "environment": environment.plan(spec, lock, {}),
+        "weights": weights.plan(spec, {}),
+        "ray_cluster": ray_cluster.plan(spec, interpreter, ray_cluster.Seen(), fresh_token=""),
+        "serve": serve.plan(spec, server, RoleState(server.name)),
+    }
+    for stage, rounds in stages.items():
+        for actions in rounds:
+            for action in actions:
+                yield stage, action
+
+
+def _prepare(spec: DeploymentSpec) -> Plan:
+    yield [Action(host.name, kit.install(spec.root), "put Slipway's own programs there") for host in spec.hosts]

@@ -1,0 +1,100 @@
+"""A deployment and its hosts, open for work; and the three steps of every stage: look, plan, act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from slipway.commands import agent, kit
+from slipway.commands.agent import Role
+from slipway.hosts import Host, checked, on_each
+from slipway.shell import Command
+from slipway.spec import DeploymentSpec
+
+
+@dataclass(frozen=True)
+class Action:
+    """One command that changes a host, and why. ``starts`` are the command lines that the host's agent runs for it."""
+
+    host: str
+    command: Command
+    why: str
+    starts: Sequence[Command] = ()
+
+
+def starting(host: str, root: str, role: Role, why: str) -> Action:
+    """Have the agent on a host start a role."""
+    return Action(host, agent.start(root, role), why, role.steps)
+
+
+Round = Sequence[Action]
+"""Actions that may run at the same time, on different hosts."""
+
+Plan = Iterator[Round]
+
+Say = Callable[[str], None]
+"""Where a line for the person who watches goes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage did: how many commands acted, and what is worth keeping (JSON, without secrets)."""
+
+    actions: int = 0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        return f"{self.actions} acting commands" if self.actions else "already so: nothing done"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The deployment and its open hosts. ``lock`` is the text of the lock file, ``say`` writes a line to the log."""
+
+    spec: DeploymentSpec
+    hosts: Mapping[str, Host]
+    lock: str = ""
+    say: Say = print
+
+    @property
+    def root(self) -> str:
+        return self.spec.root
+
+    @property
+    def head(self) -> Host:
+        return self.hosts[self.spec.head.name]
+
+    def prepare(self) -> None:
+        """Put Slipway's own programs on each host where they are not there yet."""
+        on_each(self.hosts.values(), lambda host: prepare(host, self.root))
+
+
+def prepare(host: Host, root: str) -> None:
+    """Put Slipway's own programs below ``root`` on a host, where they are not there yet."""
+    if not host.run(kit.installed(root)).ok:
+        checked(host.run(kit.install(root)), hint=f"is `root: {root}` writable there?")
+
+
+def act(site: Site, plan: Iterable[Round]) -> int:
+    """Run a plan round by round; answers how many commands acted. Stops at the first round that fails."""
+    count = 0
+    for step in plan:
+        for action in step:
+            site.say(f"[{action.host}] {action.why}")
+        _do_round(site, {action.host: action.command for action in step})
+        count += len(step)
+    return count
+
+
+def _do_round(site: Site, commands: Mapping[str, Command]) -> None:
+    on_each([site.hosts[name] for name in commands], lambda host: _do(host, commands[host.name]))
+
+
+def _do(host: Host, command: Command) -> None:
+    result = host.run(command)
+    if kit.spoken(command):
+        kit.reply(result)
+    else:
+        checked(result)

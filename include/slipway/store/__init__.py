@@ -1,0 +1,42 @@
+"""The results database: what was asked for, what was done, what was measured. The only part that speaks SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from slipway.store.cells import Cells
+from slipway.store.deployments import Deployments
+from slipway.store.engine import open_engine
+from slipway.store.leases import Leases
+from slipway.store.records import Cell, Current, Deployment, Lease, Run, RunStart, SmokeCheck, Stage, State
+from slipway.store.revisions import Revisions
+from slipway.store.runs import Runs
+
+__all__ = [
+    "Cell",
+    "Current",
+    "Deployment",
+    "Lease",
+    "Run",
+    "RunStart",
+    "SmokeCheck",
+    "Stage",
+    "State",
+    "Store",
+    "open_store",
+]
+
+
+class Store(Revisions, Runs, Cells, Leases, Deployments):
+    """The whole store. Each call is one transaction; safe to share between threads.
+
+    Every method raises :class:`~slipway.errors.StoreError` where the database cannot be used.
+    """
+
+
+@contextmanager
+def open_store(url: str) -> Iterator[Store]:
+    """The store at a SQLAlchemy URL. Nothing is connected before the first call."""
+    with open_engine(url) as engine:
+        yield Store(engine)

@@ -1,0 +1,113 @@
+"""Cells: what each load level gave, and the history that it is compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from slipway.errors import StoreError
+from slipway.results import Measurement, Validity
+from slipway.store.database import Database, existing
+from slipway.store.models import CellRow, RevisionRow, RunRow
+from slipway.store.records import Cell, State
+
+TURNED = ("started_at", "validity", "reasons", "errors", "client", "server")
+KEPT = tuple(column.name for column in fields(Measurement) if column.name not in TURNED)
+"""Fields of a measurement that are columns as they are."""
+
+
+class Cells(Database):
+    """Measurements in, cells out."""
+
+    def record_cell(self, run_id: int, measurement: Measurement, artifacts: str, try_number: int = 1) -> int:
+        """Keep what one load level gave and give the cell's id. A second measurement of the level takes its place.
+
+        The start of the window is kept to the microsecond, every other figure exactly. Raises :class:`StoreError` for a
+        figure that is no finite number, and for a run without a revision.
+        """
+        _refuse_infinite(measurement)
+        with self._writing() as session:
+            run = existing(session, RunRow, run_id, lock=True)
+            if run.revision_id is None:
+                raise StoreError(f"run {run_id} has no revision", hint="begin it with the revision that it measures")
+            same_level = select(CellRow).where(CellRow.run_id == run_id, CellRow.users == measurement.users)
+            row = session.scalar(same_level) or CellRow(run_id=run_id)
+            row.deployment, row.revision_id = run.deployment, run.revision_id
+            row.artifacts, row.try_number = artifacts, try_number
+            _fill(row, measurement)
+            session.add(row)
+            session.flush()
+            return row.id
+
+    def cells(self, run_id: int) -> list[Cell]:
+        """The cells of a run by load. Those of a revision that the run had before it was cleared are left out."""
+        of_run = select(CellRow).join(RunRow, RunRow.id == CellRow.run_id).where(RunRow.id == run_id)
+        with self._reading() as session:
+            rows = session.scalars(of_run.where(CellRow.revision_id == RunRow.revision_id).order_by(CellRow.users))
+            return [_cell(row) for row in rows]
+
+    def history(self, run_id: int, users: int, limit: int = 10) -> list[Cell]:
+        """What a cell of this run is judged by, newest first.
+
+        Valid cells of earlier successful runs of the same deployment with the same load, workload and hosts, either all
+        rehearsals or none.
+        """
+        with self._reading() as session:
+            run = existing(session, RunRow, run_id)
+            workload = select(RevisionRow.workload).where(RevisionRow.id == run.revision_id).scalar_subquery()
+            comparable = (
+                select(CellRow)
+                .join(RunRow, RunRow.id == CellRow.run_id)
+                .join(RevisionRow, RevisionRow.id == CellRow.revision_id)
+                .where(CellRow.deployment == run.deployment, CellRow.users == users)
+                .where(CellRow.started_at < run.started_at, CellRow.validity == Validity.VALID)
+                .where(RevisionRow.workload == workload)
+                .where(RunRow.state == State.SUCCESS, RunRow.rehearsal == run.rehearsal, RunRow.id != run_id)
+                .order_by(CellRow.started_at.desc())
+                .limit(limit)
+            )
+            return [_cell(row) for row in session.scalars(comparable)]
+
+
+def _fill(row: CellRow, measurement: Measurement) -> None:
+    for name in KEPT:
+        setattr(row, name, getattr(measurement, name))
+    row.started_at = datetime.fromtimestamp(measurement.started_at, UTC)
+    row.validity, row.reasons = measurement.validity, list(measurement.reasons)
+    row.errors, row.client, row.server = dict(measurement.errors), dict(measurement.client), dict(measurement.server)
+
+
+def _cell(row: CellRow) -> Cell:
+    measurement = Measurement(
+        **{name: getattr(row, name) for name in KEPT},
+        started_at=row.started_at.timestamp(),
+        validity=Validity(row.validity),
+        reasons=tuple(row.reasons),
+        errors=row.errors,
+        client=row.client,
+        server=row.server,
+    )
+    return Cell(row.id, row.run_id, row.deployment, row.revision_id, measurement, row.artifacts, row.try_number)
+
+
+def _refuse_infinite(measurement: Measurement) -> None:
+    wrong = [name for name, value in _figures(measurement) if not math.isfinite(value)]
+    if wrong:
+        names = ", ".join(wrong)
+        raise StoreError(f"{measurement.users} users: not a finite number: {names}", hint="measure the level again")
+
+
+def _figures(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    if is_dataclass(value):
+        for part in fields(value):
+            yield from _figures(getattr(value, part.name), f"{name}.{part.name}")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _figures(inner, f"{name}.{key}")
+    elif isinstance(value, float):
+        yield name.lstrip("."), value

@@ -1,0 +1,133 @@
+"""What the store takes and gives: plain frozen values, free of the database."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from slipway.results import Measurement
+
+
+class State(enum.StrEnum):
+    """How far a run or a stage is."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """A run at its beginning. ``dag_id`` and ``dag_run_id`` together name it; ``conf`` is what its caller changed."""
+
+    deployment: str
+    job: str
+    """deploy, benchmark, teardown."""
+    dag_id: str
+    dag_run_id: str
+    revision_id: str | None = None
+    rehearsal: bool = False
+    reason: str = ""
+    conf: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it stands. ``snapshot`` holds versions and hosts as they were found."""
+
+    id: int
+    deployment: str
+    revision_id: str | None
+    job: str
+    dag_id: str
+    dag_run_id: str
+    state: str
+    reason: str
+    conf: Mapping[str, Any]
+    started_at: datetime
+    ended_at: datetime | None
+    snapshot: Mapping[str, Any]
+    verdict: str | None
+    verdict_reason: str
+    rehearsal: bool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One try of one stage; ``actions`` counts the commands that changed something, 0 when all was already so."""
+
+    id: int
+    run_id: int
+    name: str
+    map_index: int
+    try_number: int
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    seconds: float | None
+    actions: int
+    detail: Mapping[str, Any]
+    error: str
+
+
+@dataclass(frozen=True)
+class SmokeCheck:
+    """One question to a fresh server; ``transcript`` holds what was asked and answered."""
+
+    name: str
+    passed: bool
+    detail: str
+    seconds: float
+    transcript: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measured load level. ``artifacts`` is the folder of its raw rows."""
+
+    id: int
+    run_id: int
+    deployment: str
+    revision_id: str
+    measurement: Measurement
+    artifacts: str
+    try_number: int
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A host, by its address, that one run holds."""
+
+    host: str
+    deployment: str
+    run_id: int
+    purpose: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Current:
+    """What a deployment runs now; ``since`` is when this revision took over."""
+
+    deployment: str
+    revision_id: str
+    run_id: int
+    endpoint: str
+    since: datetime
+    state: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment as it stands. ``rehearsal`` is that of what runs now; where nothing runs, of the last run."""
+
+    name: str
+    rehearsal: bool
+    current: Current | None
+    """None where nothing runs."""
+    last_run: Run
+    last_judged: Run | None
+    """The last run with a verdict."""

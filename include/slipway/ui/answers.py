@@ -1,0 +1,202 @@
+"""What the API answers, as types; and the store's records as such answers. Pure.
+
+Times are in UTC, durations in seconds, rates a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from slipway.results import Distribution, Validity
+from slipway.store import Cell, Deployment, Run, SmokeCheck, Stage
+from slipway.ui.concealed import concealed
+
+FreeForm = Annotated[Mapping[str, Any], BeforeValidator(concealed)]
+"""JSON whose keys are not ours to fix."""
+Text = Annotated[str, BeforeValidator(concealed)]
+"""What a person or a program wrote."""
+
+
+class Answer(BaseModel):
+    """Read from a record's fields by name; what is not named here never leaves."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True, use_attribute_docstrings=True)
+
+
+class RunAnswer(Answer):
+    """One DAG run of one job."""
+
+    id: int
+    deployment: str
+    rehearsal: bool
+    """Done with the true software on CPU: its figures say nothing about a GPU."""
+    revision_id: str | None
+    """The immutable revision of the deployment file that the run is of."""
+    job: str
+    """deploy, benchmark or teardown."""
+    dag_id: str
+    dag_run_id: str
+    state: str
+    """running, success or failed."""
+    reason: Text
+    """Why the run was started, in the words of whoever started it."""
+    started_at: datetime
+    ended_at: datetime | None
+    verdict: str | None
+    """The run against its own history; null while it is not judged."""
+    verdict_reason: Text
+
+
+class CurrentAnswer(Answer):
+    """What runs now."""
+
+    revision_id: str
+    run_id: int
+    """The run that brought it up, or last found it ready."""
+    endpoint: Text
+    """Base URL of the server."""
+    since: datetime
+    """When this revision took over."""
+    state: str
+    """starting or serving."""
+
+
+class DeploymentAnswer(Answer):
+    """A deployment as it stands."""
+
+    name: str
+    rehearsal: bool
+    """Of what runs now; where nothing runs, of the last run."""
+    current: CurrentAnswer | None
+    """Null where nothing runs."""
+    last_run: RunAnswer
+    last_judged: RunAnswer | None
+    """The last run with a verdict."""
+
+
+class DeploymentsAnswer(Answer):
+    """Every deployment that the user may see and that has had a run, by name."""
+
+    deployments: Sequence[DeploymentAnswer]
+
+
+class RunsAnswer(Answer):
+    """Runs of a deployment, newest first."""
+
+    runs: Sequence[RunAnswer]
+
+
+class StageAnswer(Answer):
+    """One try of one stage."""
+
+    name: str
+    map_index: int
+    """Which of the mapped tasks; -1 where the stage is not mapped."""
+    try_number: int
+    state: str
+    """running, success or failed."""
+    started_at: datetime
+    ended_at: datetime | None
+    seconds: float | None
+    """How long it took; null while it runs, and where it was lost."""
+    actions: int
+    """Commands that changed something; 0 where all was already so."""
+    detail: FreeForm
+    error: Text
+    """What it failed with, empty otherwise."""
+
+
+class SmokeAnswer(Answer):
+    """One of the first questions to a fresh server."""
+
+    name: str
+    passed: bool
+    detail: Text
+    seconds: float
+    transcript: FreeForm
+    """What was asked and answered."""
+
+
+class CellAnswer(Answer):
+    """One load level of a run and all that was measured at it."""
+
+    id: int
+    rehearsal: bool
+    """Measured on CPU: the figures say nothing about a GPU."""
+    revision_id: str
+    try_number: int
+    users: int
+    """Concurrent users."""
+    spawn_rate: float
+    """Users started a second."""
+    processes: int
+    """Locust processes that shared the users."""
+    started_at: datetime
+    """Start of the measured window."""
+    window_s: float
+    requests: int
+    """Successful requests that ended inside the window."""
+    errors: Mapping[str, int]
+    """Failed requests inside the window, by kind."""
+    prompt_tokens: int
+    output_tokens: int
+    requests_per_s: float
+    output_tokens_per_s: float
+    ttft: Distribution | None
+    """Time to first token, in seconds; null where no request can give it. So are the next three."""
+    itl: Distribution | None
+    """Inter-token latency."""
+    tpot: Distribution | None
+    """Time per output token after the first."""
+    e2e: Distribution | None
+    """End-to-end latency."""
+    validity: Validity
+    reasons: Sequence[str]
+    """Why the cell is suspect or invalid."""
+    client: Mapping[str, float]
+    """The load generator's own health."""
+    server: Mapping[str, float]
+    """Differences of the server's own counters over the window."""
+
+
+class WholeRunAnswer(Answer):
+    """A run with everything that it left."""
+
+    run: RunAnswer
+    stages: Sequence[StageAnswer]
+    """Every try, in the order of their beginning."""
+    smoke: Sequence[SmokeAnswer]
+    """In the order in which they were asked."""
+    cells: Sequence[CellAnswer]
+    """By load."""
+    snapshot: FreeForm
+    """Versions, hosts and model as they were found."""
+
+
+def deployments_answer(deployments: Iterable[Deployment]) -> DeploymentsAnswer:
+    return DeploymentsAnswer(deployments=[DeploymentAnswer.model_validate(each) for each in deployments])
+
+
+def runs_answer(runs: Iterable[Run]) -> RunsAnswer:
+    return RunsAnswer(runs=[RunAnswer.model_validate(run) for run in runs])
+
+
+def whole_run_answer(
+    run: Run, stages: Iterable[Stage], smoke: Iterable[SmokeCheck], cells: Iterable[Cell]
+) -> WholeRunAnswer:
+    return WholeRunAnswer(
+        run=RunAnswer.model_validate(run),
+        stages=[StageAnswer.model_validate(stage) for stage in stages],
+        smoke=[SmokeAnswer.model_validate(check) for check in smoke],
+        cells=[_cell(cell, rehearsal=run.rehearsal) for cell in cells],
+        snapshot=run.snapshot,
+    )
+
+
+def _cell(cell: Cell, *, rehearsal: bool) -> CellAnswer:
+    own = {"id": cell.id, "revision_id": cell.revision_id, "try_number": cell.try_number, "rehearsal": rehearsal}
+    return CellAnswer.model_validate({**vars(cell.measurement), **own})

@@ -1,0 +1,25 @@
+"""The last look before something free-form leaves: what is named like a secret, or is one in a URL, is not shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "***"
+NAMED = re.compile(
+    r"(^|[^a-z])(passwords?|passwd|passphrase|secrets?|token|credentials?|authorization|(api|private|access)[^a-z]?key)"
+    r"($|[^a-z])",
+    re.IGNORECASE,
+)
+"""Whole words, so that ``output_tokens`` and ``tokenizer`` stay."""
+IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s]+(?=@)")
+
+
+def concealed(value: Any) -> Any:
+    """``value`` (JSON) without secrets, at every depth."""
+    if isinstance(value, Mapping):
+        return {key: HIDDEN if NAMED.search(str(key)) else concealed(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [concealed(inner) for inner in value]
+    return IN_URL.sub(rf"\g<1>{HIDDEN}", value) if isinstance(value, str) else value

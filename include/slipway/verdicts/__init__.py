@@ -1,0 +1,1 @@
+"""A measurement against its own history."""

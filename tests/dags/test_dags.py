@@ -1,0 +1,112 @@
+"""The DAG files: they load, they only wire, and their forms say what a run may change."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "dags").glob("*.py"))
+
+DEPLOY = {
+    "resolve": {"preflight", "benchmark"},
+    "preflight": {"environment", "weights"},
+    "environment": {"ray_cluster"},
+    "weights": {"ray_cluster"},
+    "ray_cluster": {"serve"},
+    "serve": {"ready"},
+    "ready": {"smoke"},
+    "smoke": {"benchmark"},
+    "benchmark": {"verdict"},
+    "verdict": set(),
+}
+
+
+@pytest.fixture(scope="module")
+def dagbag():
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(ROOT / "dags")
+
+
+def test_every_file_loads(dagbag):
+    assert dagbag.import_errors == {}
+    jobs = {"deploy", "benchmark", "teardown"}
+    assert set(dagbag.dags) == {f"{name}.{job}" for name in ("demo", "deepseek-r1") for job in jobs}
+
+
+def test_the_deploy_dag_is_the_main_job(dagbag):
+    dag = dagbag.dags["demo.deploy"]
+    assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == DEPLOY
+    assert dag.get_task("benchmark").is_mapped
+
+
+def test_retries_where_they_can_help(dagbag):
+    retries = {task.task_id: task.retries for task in dagbag.dags["demo.deploy"].tasks}
+    assert {name for name, count in retries.items() if count == 0} == {"resolve", "smoke"}
+
+
+@pytest.mark.parametrize("job", ["deploy", "benchmark", "teardown"])
+def test_each_dag_says_what_it_is(dagbag, job):
+    dag = dagbag.dags[f"demo.{job}"]
+    assert dag.max_active_runs == 1
+    assert dag.schedule is None
+    assert {"slipway", job, "demo", "rehearsal"} <= set(dag.tags)
+    assert "Rehearsal" in dag.doc_md
+    assert "127.0.0.1:28000" in dag.doc_md
+    assert "rehearsal" not in dagbag.dags[f"deepseek-r1.{job}"].tags
+
+
+def test_the_form_is_prefilled_from_the_file(dagbag):
+    params = dagbag.dags["deepseek-r1.deploy"].params
+    assert params["users"] == [10, 50, 100, 150]
+    assert (params["seconds"], params["prompt_tokens"], params["output_tokens"]) == (180, 32, 64)
+    assert set(params) == {"users", "seconds", "prompt_tokens", "output_tokens", "serve_args", "reason"}
+
+
+def test_the_form_has_types_bounds_and_help():
+    from slipway.operators.form import form
+    from slipway.spec import DeployOverrides, load_deployment
+
+    params = form(DeployOverrides, load_deployment(ROOT / "include" / "deployments" / "demo.yaml"))
+    for name, param in params.items():
+        assert param.schema["type"] in {"array", "integer", "object", "string"}, name
+        assert param.description, name
+        assert "anyOf" not in json.dumps(param.schema), name
+    assert params["seconds"].schema["minimum"] == 1
+    assert params["users"].schema["items"] == {"type": "integer"}
+
+
+def test_the_form_refuses_what_the_conf_check_refuses(dagbag):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    params = dagbag.dags["demo.deploy"].params
+    with pytest.raises(ParamValidationError):
+        params["seconds"] = 0
+    with pytest.raises(ParamValidationError):
+        params["users"] = "10"
+
+
+def test_a_wrong_file_does_not_take_the_others_with_it(tmp_path, monkeypatch, caplog):
+    from slipway.operators.dag import deployments
+
+    (tmp_path / "broken.yaml").write_text("version: 1\nnam: x\n")
+    good = (ROOT / "include" / "deployments" / "demo.yaml").read_text()
+    (tmp_path / "demo.yaml").write_text(good)
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__DEPLOYMENTS_FOLDER", str(tmp_path))
+    assert [spec.name for spec in deployments()] == ["demo"]
+    assert "nam: unknown key, did you mean 'name'?" in caplog.text
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_files_only_wire(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 60
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree)
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert all(module == "airflow.sdk" or module.startswith("slipway.operators") for module in modules)

@@ -1,0 +1,145 @@
+"""The main job, for real: Airflow, Ray, vLLM, a small model, Locust, a database. One test builds on another."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+STAGES = ["preflight", "environment", "weights", "ray_cluster", "serve", "ready", "smoke", "benchmark", "verdict"]
+
+
+def acting(project) -> dict[str, int]:
+    run = project.last_run()
+    return {stage.name: stage.actions for stage in project.store().stages(run.id)}
+
+
+def test_one_command_deploys_checks_measures_and_records(project):
+    done = project.slipway("up", str(project.file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for shown in ("verdict: success", "not enough history", "password", "curl -s", "rehearsal"):
+        assert shown in done.stdout, shown
+
+
+def test_every_stage_is_recorded(project):
+    run = project.last_run()
+    stages = project.store().stages(run.id)
+    assert (run.state, run.job, run.rehearsal) == ("success", "deploy", True)
+    assert {stage.name for stage in stages} == set(STAGES)
+    assert all(stage.state == "success" and stage.seconds for stage in stages)
+    assert {name for name, actions in acting(project).items() if actions} == {
+        "environment",
+        "weights",
+        "ray_cluster",
+        "serve",
+    }
+
+
+def test_the_snapshot_says_what_ran_where(project):
+    snapshot = project.last_run().snapshot
+    versions = snapshot["versions"]
+    assert (versions["vllm"], versions["ray"], versions["torch"]) == ("0.32.0", "2.60.0", "2.13.0+cpu")
+    assert snapshot["hosts"]["here"]["cpus"] > 0
+    assert len(snapshot["model"]["digest"]) == 64
+
+
+def test_smoke_asked_and_was_answered(project):
+    checks = {check.name: check for check in project.store().smoke(project.last_run().id)}
+    assert set(checks) == {"models", "completion", "chat", "stream", "question"}
+    assert all(check.passed for check in checks.values())
+    assert "Paris" in checks["question"].detail
+    assert "Paris" in project.ask("What is the capital of France?")
+
+
+def test_each_level_is_a_cell_with_true_figures(project):
+    cells = {cell.measurement.users: cell.measurement for cell in project.store().cells(project.last_run().id)}
+    assert set(cells) == {1, 4}
+    for cell in cells.values():
+        assert cell.errors == {}
+        assert cell.output_tokens == 32 * cell.requests
+        assert cell.server["prefix_cache_hits"] / cell.server["prefix_cache_queries"] < 0.5
+        assert 0 < cell.ttft.p50 < cell.e2e.p50
+        assert 0 < cell.tpot.p50 < 1
+    assert cells[4].output_tokens_per_s > cells[1].output_tokens_per_s
+
+
+def test_a_second_run_does_nothing_again(project):
+    before = {name: state.started_at for name, state in project.served().items()}
+    done = project.slipway("up", str(project.file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not any(acting(project).values())
+    assert {name: state.started_at for name, state in project.served().items()} == before
+    assert len(project.store().runs("e2e")) == 2
+
+
+def test_an_unknown_key_of_the_conf_is_refused(project):
+    done = project.slipway("up", str(project.file), "--conf", '{"user": [1]}')
+    assert done.returncode == 1
+    assert "conf: user: unknown key, did you mean 'users'?" in done.stdout
+    assert len(project.store().runs("e2e")) == 2
+
+
+def test_an_argument_that_vllm_refuses_stops_nothing(project):
+    done = project.slipway("up", str(project.file), "--conf", '{"serve_args": {"max-model-len": "many"}}')
+    assert done.returncode == 1
+    assert "vLLM's own parser refuses" in done.stdout
+    assert project.last_run().state == "failed"
+    assert "Paris" in project.ask("What is the capital of France?")
+
+
+def test_the_model_is_served_while_airflow_is_gone_and_measured_after(project):
+    for state in project.airflow().values():
+        project.kill(state)
+    assert project.airflow() == {}
+    assert "Paris" in project.ask("What is the capital of France?")
+    done = project.slipway("up", str(project.file), "--job", "benchmark", "--conf", '{"users": [2], "seconds": 8}')
+    assert done.returncode == 0, done.stdout + done.stderr
+    [cell] = project.store().cells(project.last_run().id)
+    assert cell.measurement.users == 2
+    assert cell.measurement.requests > 0
+
+
+def test_no_secret_of_ray_is_shown_anywhere(project):
+    root = project.folder / ".slipway"
+    token = (root / "host" / "deployments" / "e2e" / "ray.token").read_text().strip()
+    assert len(token) == 64
+    own = root / "host" / "deployments"
+    holding = [path for path in root.rglob("*") if own not in path.parents and _holds(path, token.encode())]
+    assert holding == []
+
+
+def _holds(path, secret: bytes) -> bool:
+    if not path.is_file() or path.is_symlink() or "environments" in path.parts or path.suffix == ".safetensors":
+        return False
+    return secret in path.read_bytes()
+
+
+def test_a_killed_server_comes_back_and_leaves_no_engine_behind(project):
+    before = project.served()["e2e.vllm"]
+    os.kill(before.session, signal.SIGKILL)
+    after = project.wait_for("e2e.vllm", lambda state: state.state == "ready" and state.session != before.session)
+    assert [restart["signal"] for restart in after.restarts] == [signal.SIGKILL]
+    assert "Paris" in project.ask("What is the capital of France?")
+    assert project.processes(before.session) == []
+
+
+def test_the_teardown_dag_stops_what_is_served(project):
+    done = project.slipway("up", str(project.file), "--job", "teardown")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert project.served() == {}
+    assert project.store().current("e2e") is None
+    again = project.slipway("up", str(project.file), "--job", "benchmark")
+    assert again.returncode == 1
+    assert "nothing is deployed" in again.stdout
+
+
+def test_down_leaves_nothing(project):
+    done = project.slipway("down")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[here] no role of e2e is left" in done.stdout
+    assert "no part of Airflow runs" in done.stdout
+    assert project.airflow() == {}
+    assert project.served() == {}
+    with pytest.raises(OSError, match="refused"):
+        project.ask("Still there?")

@@ -1,0 +1,77 @@
+"""The weights stage on this machine, with a small model in the layout of a hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slipway.errors import HostUnfit
+from slipway.hosts import LocalHost
+from slipway.spec import parse_deployment
+from slipway.stages import weights
+from slipway.stages.site import Site
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "shared" / "tiny"
+    folder.mkdir(parents=True)
+    header = json.dumps({"a": {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    return folder
+
+
+def site(tmp_path: Path, *, stage: bool = True) -> Site:
+    text = f"""
+version: 1
+name: tiny
+root: root
+hosts: [{{name: here, address: 127.0.0.2}}]
+environment: {{lock: one}}
+weights: {{source: shared/tiny, name: tiny, stage: {str(stage).lower()}}}
+serve: {{model_name: tiny}}
+benchmark: {{levels: [{{users: 1}}]}}
+"""
+    opened = Site(
+        parse_deployment(text, origin="tiny.yaml", base=tmp_path), {"here": LocalHost("here")}, say=lambda _: None
+    )
+    opened.prepare()
+    return opened
+
+
+def test_staged_once_and_served_from_the_copy(tmp_path, source):
+    first, second = weights.converge(site(tmp_path)), weights.converge(site(tmp_path))
+    assert (first.actions, second.actions) == (1, 0)
+    assert first.detail == second.detail == {**first.detail, "model": weights.model_path(site(tmp_path))}
+    copied = Path(first.detail["model"])
+    assert copied.is_relative_to(tmp_path / "root" / "models" / "tiny")
+    assert (copied / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
+
+
+def test_a_changed_source_is_staged_beside_the_old_one(tmp_path, source):
+    old = weights.converge(site(tmp_path)).detail["model"]
+    (source / "config.json").write_text('{"model_type": "qwen3"}')
+    changed = weights.converge(site(tmp_path))
+    assert changed.actions == 1
+    assert changed.detail["model"] != old
+    assert (Path(old) / "config.json").read_text() == '{"model_type": "llama"}'
+
+
+def test_served_from_the_source_itself(tmp_path, source):
+    outcome = weights.converge(site(tmp_path, stage=False))
+    assert (outcome.actions, outcome.detail["model"]) == (0, str(source))
+    assert not (tmp_path / "root" / "models").exists()
+
+
+def test_a_broken_source_is_refused_by_name_before_anything_is_copied(tmp_path, source):
+    (source / "model.safetensors").write_bytes(b"<!doctype html>")
+    with pytest.raises(HostUnfit, match=r"\[here\] weights.source: .* is not a whole model:\n.*model.safetensors"):
+        weights.converge(site(tmp_path))
+    (source / "model.safetensors").unlink()
+    source.rename(tmp_path / "elsewhere")
+    with pytest.raises(HostUnfit, match=r"shared/tiny is not there[\s\S]*mount the storage"):
+        weights.converge(site(tmp_path))

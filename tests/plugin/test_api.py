@@ -1,0 +1,148 @@
+"""Each route, asked of a real server: who gets what, and that it is what the store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROUTES = {
+    "/api/deployments": "/slipway/api/deployments",
+    "/api/deployments/{name}/runs": "/slipway/api/deployments/red/runs",
+    "/api/runs/{run_id}": "/slipway/api/runs/{red.deploy}",
+}
+"""Each route, and how it is asked for something that is there."""
+
+
+def path_of(airflow: Any, route: str) -> str:
+    return ROUTES[route].replace("{red.deploy}", str(airflow.runs["red.deploy"]))
+
+
+def fetched(airflow: Any, path: str, user: str = "admin") -> Any:
+    with airflow.client(user) as client:
+        answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def status(airflow: Any, path: str, user: str | None) -> int:
+    with airflow.client(user) as client:
+        code: int = client.get(path).status_code
+        return code
+
+
+class TestTheDoor:
+    def test_no_route_is_left_out_here(self, airflow: Any) -> None:
+        from slipway.ui.api import app
+
+        assert {getattr(route, "path", "") for route in app.routes} == set(ROUTES)
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_without_a_login_401(self, airflow: Any, route: str) -> None:
+        assert status(airflow, path_of(airflow, route), None) == 401
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_with_a_forged_login_403(self, airflow: Any, route: str) -> None:
+        forged = {"Authorization": f"Bearer {airflow.token('admin')}x"}
+        assert httpx.get(airflow.url + path_of(airflow, route), headers=forged, trust_env=False).status_code == 403
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_without_any_right_403(self, airflow: Any, route: str) -> None:
+        assert status(airflow, path_of(airflow, route), "nobody") == 403
+
+    @pytest.mark.parametrize("route", ROUTES)
+    @pytest.mark.parametrize("user", ["admin", "red-viewer"])
+    def test_with_the_right_200(self, airflow: Any, route: str, user: str) -> None:
+        assert status(airflow, path_of(airflow, route), user) == 200
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_the_browsers_cookie_is_a_login(self, airflow: Any, route: str) -> None:
+        cookies = {"_token": airflow.token("red-viewer")}
+        answer = httpx.get(airflow.url + path_of(airflow, route), cookies=cookies, trust_env=False)
+        assert answer.status_code == 200
+
+    @pytest.mark.parametrize("path", ["docs", "redoc", "openapi.json"])
+    def test_nothing_else_is_served(self, airflow: Any, path: str) -> None:
+        assert status(airflow, f"/slipway/{path}", None) == 404
+
+    def test_a_viewer_sees_only_deployments_whose_dag_he_may_read(self, airflow: Any) -> None:
+        seen = fetched(airflow, "/slipway/api/deployments", "red-viewer")["deployments"]
+        assert [each["name"] for each in seen] == ["red"]
+        assert status(airflow, "/slipway/api/deployments/blue/runs", "red-viewer") == 403
+        assert status(airflow, f"/slipway/api/runs/{airflow.runs['blue.deploy']}", "red-viewer") == 403
+
+    @pytest.mark.parametrize("user", ["admin", "red-viewer"])
+    @pytest.mark.parametrize("path", ["/slipway/api/deployments/green/runs", "/slipway/api/runs/2147483647"])
+    def test_what_is_not_there_is_404(self, airflow: Any, user: str, path: str) -> None:
+        assert status(airflow, path, user) == 404
+
+    @pytest.mark.parametrize(
+        "path", ["runs/0", "runs/2147483648", "runs/one", "deployments/a%00b/runs", "deployments/Red/runs"]
+    )
+    def test_what_is_no_id_and_no_name_is_422(self, airflow: Any, path: str) -> None:
+        assert status(airflow, f"/slipway/api/{path}", "admin") == 422
+
+
+class TestTheAnswers:
+    def test_deployments_stand_as_they_are(self, airflow: Any) -> None:
+        blue, red = fetched(airflow, "/slipway/api/deployments")["deployments"]
+        assert (blue["name"], blue["rehearsal"]) == ("blue", False)
+        assert (red["name"], red["rehearsal"]) == ("red", True)
+        assert (red["current"]["endpoint"], red["current"]["state"]) == ("http://127.0.0.1:28000", "serving")
+        assert red["current"]["revision_id"] == red["last_run"]["revision_id"]
+        assert (red["last_run"]["job"], red["last_run"]["verdict"]) == ("benchmark", None)
+        assert (red["last_judged"]["job"], red["last_judged"]["verdict"]) == ("deploy", "same")
+        assert red["last_run"]["rehearsal"] is red["last_judged"]["rehearsal"] is True
+
+    def test_runs_come_newest_first_up_to_the_limit(self, airflow: Any) -> None:
+        path = "/slipway/api/deployments/red/runs"
+        newest, older = fetched(airflow, path)["runs"]
+        assert (newest["id"], older["id"]) == (airflow.runs["red.benchmark"], airflow.runs["red.deploy"])
+        assert (older["state"], older["verdict_reason"], older["reason"]) == ("success", "within 5 %", "a new driver")
+        assert newest["rehearsal"] is older["rehearsal"] is True
+        assert fetched(airflow, f"{path}?limit=1")["runs"] == [newest]
+
+    @pytest.mark.parametrize("limit", ["0", "501", "many"])
+    def test_a_limit_out_of_bounds_is_422(self, airflow: Any, limit: str) -> None:
+        assert status(airflow, f"/slipway/api/deployments/red/runs?limit={limit}", "admin") == 422
+
+    def test_a_run_is_given_whole(self, airflow: Any) -> None:
+        whole = fetched(airflow, f"/slipway/api/runs/{airflow.runs['red.deploy']}")
+        (stage,), (check,), (cell,) = whole["stages"], whole["smoke"], whole["cells"]
+        assert (whole["run"]["deployment"], whole["run"]["rehearsal"]) == ("red", True)
+        assert (stage["name"], stage["actions"], stage["detail"]["hosts"]) == ("serve", 2, ["head"])
+        assert stage["seconds"] >= 0
+        assert (check["name"], check["passed"], check["seconds"]) == ("models", True, 0.02)
+        assert (cell["users"], cell["output_tokens"], cell["rehearsal"]) == (10, 2**40, True)
+        assert (cell["ttft"]["p95"], cell["ttft"]["maximum"], cell["itl"]) == (0.1 + 0.2, 1.000000000000001, None)
+        assert whole["snapshot"]["versions"] == {"ray": "2.60.0"}
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_no_secret_leaves(self, airflow: Any, route: str) -> None:
+        with airflow.client("admin") as client:
+            assert "canary" not in client.get(path_of(airflow, route)).text
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_a_store_that_is_away_is_503_without_its_address(self, airflow: Any, route: str) -> None:
+        with store_away(airflow.home), airflow.client("admin") as client:
+            answer = client.get(path_of(airflow, route))
+        assert answer.status_code == 503
+        assert "sqlite" not in answer.text
+        assert status(airflow, path_of(airflow, route), "admin") == 200
+
+
+@contextmanager
+def store_away(home: Path) -> Iterator[None]:
+    """A folder in the place of the database."""
+    store, aside = home / "slipway.db", home / "aside.db"
+    store.rename(aside)
+    store.mkdir()
+    try:
+        yield
+    finally:
+        store.rmdir()
+        aside.rename(store)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.errors import LoadTestFailed
+from slipway.results.cell import METRICS_FILES, WINDOW_FILE, measure
+from slipway.results.client import Client
+from slipway.results.measurement import Validity
+from slipway.results.plan import LoadPlan
+from slipway.results.rows import CUT, NAMES, Row
+
+MS = 1_000_000
+START, END = 1000 * MS, 2000 * MS
+Make = Callable[..., Row]
+
+
+def _plan(folder: Path, **changes: Any) -> LoadPlan:
+    given: dict[str, Any] = {"users": 1, "seconds": 1.0, "output_tokens": 4, "folder": str(folder)}
+    return LoadPlan(base_url="http://h:1", model="m", **(given | changes))
+
+
+def _cell(folder: Path, rows: Iterable[Row], *, clients: int = 1) -> None:
+    (folder / WINDOW_FILE).write_text(json.dumps({"start_ns": START, "end_ns": END}))
+    (folder / "rows-1.jsonl").write_text("".join(f"{row.to_json()}\n" for row in rows))
+    for number in range(clients):
+        (folder / f"clients-{number}.json").write_text(json.dumps(asdict(Client(0.1, 1.0, 100, 0, 0.0))))
+
+
+def _at(row: Make, name: str, sent_ms: int, **changes: Any) -> Row:
+    """The usual request, sent at ``sent_ms``: its last token 160 ms later, its end 1 ms after that."""
+    usual = row()
+    moments = [name for name in NAMES if name.endswith("_ns")]
+    moved = {moment: getattr(usual, moment) + (sent_ms - 1000) * MS for moment in moments}
+    return row(id=name, **(moved | changes))
+
+
+def _back_to_back(row: Make) -> list[Row]:
+    """One user's requests, one after the other from 900 ms on: six end inside the window, two lie across its ends."""
+    return [_at(row, f"r{number}", 900 + 161 * number) for number in range(8)]
+
+
+def test_a_valid_cell(tmp_path: Path, row: Make) -> None:
+    _cell(tmp_path, _back_to_back(row))
+    measured = measure(tmp_path, _plan(tmp_path))
+    assert (measured.validity, measured.reasons) == (Validity.VALID, ())
+    assert (measured.users, measured.processes, measured.started_at, measured.window_s) == (1, 1, 1.0, 1.0)
+    assert (measured.requests, measured.requests_per_s, measured.errors) == (6, 6.0, {})
+    assert (measured.prompt_tokens, measured.output_tokens) == (72, 24)
+    assert measured.ttft is not None
+    assert (measured.ttft.count, measured.ttft.p50) == (6, pytest.approx(0.1))
+    assert measured.itl is not None
+    assert (measured.itl.count, measured.itl.p99) == (18, pytest.approx(0.02))
+    assert measured.tpot is not None
+    assert measured.e2e is not None
+    assert (measured.tpot.p50, measured.e2e.p50) == (pytest.approx(0.02), pytest.approx(0.16))
+    assert measured.client["offered_share"] == pytest.approx(1.0)
+    assert measured.server == {}
+
+
+def test_tokens_per_second_are_those_that_arrived_inside_the_window(tmp_path: Path, row: Make) -> None:
+    rows = _back_to_back(row)
+    _cell(tmp_path, rows)
+    arrivals = [row.first_token_ns + gap * 20 * MS for row in rows for gap in range(4)]
+    assert measure(tmp_path, _plan(tmp_path)).output_tokens_per_s == sum(START <= each < END for each in arrivals)
+
+
+def test_failures_are_counted_by_kind_and_cut_requests_are_neither(tmp_path: Path, row: Make) -> None:
+    rows = _back_to_back(row)
+    failed = [_at(row, f"f{at}", at, error="http_503", output_tokens=0) for at in (1100, 1200)]
+    failed += [_at(row, "f3", 1100, error="timeout", ended_ns=END), _at(row, "c", 1500, error=CUT, ended_ns=END - 1)]
+    _cell(tmp_path, rows + failed)
+    measured = measure(tmp_path, _plan(tmp_path))
+    assert (measured.requests, measured.errors) == (6, {"http_503": 2})
+    assert measured.validity == Validity.INVALID
+    assert measured.reasons[0] == "25.0% of the requests failed"
+
+
+def test_tokens_of_failed_requests_are_no_throughput_but_the_server_made_them(tmp_path: Path, row: Make) -> None:
+    failed = [_at(row, f"f{number}", 1200, error="connect_reset", output_tokens=0) for number in range(10)]
+    _cell(tmp_path, [*_back_to_back(row), *failed])
+    alone = measure(tmp_path, _plan(tmp_path), {"generation_tokens": 24.0})
+    assert alone.output_tokens_per_s < 30
+    assert any("server's count of output tokens" in reason for reason in alone.reasons)
+    together = measure(tmp_path, _plan(tmp_path), {"generation_tokens": alone.output_tokens_per_s + 40})
+    assert not any("server's count" in reason for reason in together.reasons)
+
+
+def test_a_load_process_without_figures_makes_it_invalid(tmp_path: Path, row: Make) -> None:
+    _cell(tmp_path, _back_to_back(row), clients=3)
+    measured = measure(tmp_path, _plan(tmp_path, processes=4))
+    assert measured.validity == Validity.INVALID
+    assert measured.reasons == ("25.0% of the load processes left no figures",)
+
+
+def test_answers_that_ended_early_count_only_where_they_must_not(tmp_path: Path, row: Make) -> None:
+    _cell(tmp_path, _back_to_back(row))
+    assert measure(tmp_path, _plan(tmp_path, output_tokens=5)).reasons == ("100.0% of the answers ended early",)
+    assert measure(tmp_path, _plan(tmp_path, output_tokens=5, ignore_eos=False)).validity == Validity.VALID
+
+
+def test_inexact_answers_give_no_itl(tmp_path: Path, row: Make) -> None:
+    _cell(tmp_path, [_at(row, f"r{number}", 900 + 161 * number, counted_tokens=3) for number in range(8)])
+    measured = measure(tmp_path, _plan(tmp_path))
+    assert measured.itl is None
+    assert measured.tpot is not None
+    assert measured.validity == Validity.INVALID
+
+
+def test_the_servers_counters_are_those_at_the_windows_ends_unless_given(tmp_path: Path, row: Make) -> None:
+    _cell(tmp_path, _back_to_back(row))
+    for name, value in zip(METRICS_FILES, (100, 124), strict=True):
+        (tmp_path / name).write_text(f'vllm:generation_tokens_total{{engine="0"}} {value}\n')
+    assert measure(tmp_path, _plan(tmp_path)).server == {"generation_tokens": 24.0}
+    assert measure(tmp_path, _plan(tmp_path), {"prompt_tokens": 1.0}).server == {"prompt_tokens": 1.0}
+
+
+def test_the_chat_template_may_be_in_the_prefix_cache(tmp_path: Path, row: Make) -> None:
+    """Each request has 12 prompt tokens, 9 of them the prompt's own; six were sent inside the window."""
+    _cell(tmp_path, _back_to_back(row))
+    template = {"prefix_cache_queries": 72.0, "prefix_cache_hits": 18.0}
+    assert measure(tmp_path, _plan(tmp_path), template).validity == Validity.VALID
+    assert measure(tmp_path, _plan(tmp_path), {**template, "prefix_cache_hits": 36.0}).validity == Validity.INVALID
+
+
+@pytest.mark.parametrize("text", [None, "", "{}"])
+def test_without_a_window_there_is_no_measurement(tmp_path: Path, row: Make, text: str | None) -> None:
+    _cell(tmp_path, _back_to_back(row))
+    (tmp_path / WINDOW_FILE).unlink()
+    if text is not None:
+        (tmp_path / WINDOW_FILE).write_text(text)
+    with pytest.raises(LoadTestFailed, match=r"window\.json"):
+        measure(tmp_path, _plan(tmp_path))

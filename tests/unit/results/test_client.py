@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from slipway.errors import LoadTestFailed
+from slipway.results.client import Client, figures, load_clients
+from slipway.results.rows import Row
+
+MS = 1_000_000
+SECOND = 1000 * MS
+
+
+def _one_of_a_row(row: Callable[..., Row], sent_ns: int) -> Row:
+    return row(scheduled_ns=sent_ns - 1000, sent_ns=sent_ns, first_token_ns=sent_ns + MS // 2, ended_ns=sent_ns + MS)
+
+
+def test_figures_of_a_fit_client(row: Callable[..., Row]) -> None:
+    rows = [_one_of_a_row(row, at * MS) for at in range(1000, 2000)]
+    clients = [Client(0.2, 1.0, 50, 0, 0.0), Client(0.4, 1.0, 50, 0, -1e-7)]
+    found = figures(rows, clients, users=1, start_ns=SECOND, end_ns=2 * SECOND)
+    assert found == pytest.approx(
+        {
+            "cpu_share": 0.4,
+            "cpu_s": 0.6,
+            "send_lag_p99_s": 1e-6,
+            "late_share": 0.0,
+            "merged_share": 0.0,
+            "inexact_share": 0.0,
+            "offered_share": 1.0,
+            "unstamped_share": 0.0,
+            "clock_step_s": 1e-7,
+        }
+    )
+
+
+def test_shares_count_what_ended_in_the_window(row: Callable[..., Row]) -> None:
+    rows = [row(late_us=900), row(late_us=1100), row(merged_tokens=2), row(counted_tokens=3)]
+    rows += [row(late_us=9999, ended_ns=3 * SECOND), row(late_us=9999, error="timeout")]
+    found = figures(rows, [Client(0.1, 1.0, 10, 5, 0.0)], users=2, start_ns=SECOND, end_ns=2 * SECOND)
+    assert (found["late_share"], found["inexact_share"], found["merged_share"]) == (0.25, 0.25, 2 / 16)
+    assert found["unstamped_share"] == 0.5
+
+
+def test_nothing_at_all_is_no_error() -> None:
+    assert set(figures([], [], users=1, start_ns=0, end_ns=SECOND).values()) == {0.0}
+
+
+def test_clients_are_read_from_their_files(tmp_path: Path) -> None:
+    client = Client(0.5, 10.0, 7, 1, 0.0)
+    (tmp_path / "clients-12.json").write_text(json.dumps(asdict(client)))
+    assert load_clients(tmp_path) == [client]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"cpu_s": 1}'])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "clients-12.json").write_text(text)
+    with pytest.raises(LoadTestFailed, match=r"clients-12\.json"):
+        load_clients(tmp_path)

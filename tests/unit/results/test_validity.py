@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from slipway.results.measurement import Distribution, Validity
+from slipway.results.validity import Guard, answer_guards, client_guards, judge, server_guards
+
+FIT = {
+    "cpu_share": 0.3,
+    "send_lag_p99_s": 0.001,
+    "late_share": 0.0,
+    "merged_share": 0.01,
+    "inexact_share": 0.0,
+    "offered_share": 0.995,
+    "unstamped_share": 0.0,
+    "clock_step_s": 0.0,
+}
+TTFT = Distribution(100, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2)
+
+
+def test_nothing_wrong_is_valid() -> None:
+    guards = client_guards(FIT, TTFT) + answer_guards(100, 0, 0) + server_guards({"generation_tokens": 1000}, 1005, 0)
+    assert judge(guards) == (Validity.VALID, ())
+
+
+@pytest.mark.parametrize(
+    ("figure", "suspect", "invalid", "words"),
+    [
+        ("cpu_share", 0.75, 0.97, "of a core"),
+        ("send_lag_p99_s", 0.005, 0.11, "left late"),
+        ("late_share", 0.02, 0.06, "read late"),
+        ("merged_share", 0.2, 0.6, "ITL is smoothed"),
+        ("inexact_share", 0.02, 0.6, "unlike their usage"),
+        ("offered_share", 0.97, 0.8, "below what was asked"),
+        ("clock_step_s", 0.005, 0.03, "clock was moved"),
+    ],
+)
+def test_each_figure_of_the_client_has_two_limits(figure: str, suspect: float, invalid: float, words: str) -> None:
+    for value, expected in ((suspect, Validity.SUSPECT), (invalid, Validity.INVALID)):
+        validity, reasons = judge(client_guards({**FIT, figure: value}, TTFT))
+        assert validity == expected
+        assert len(reasons) == 1
+        assert words in reasons[0]
+        assert "%" in reasons[0]
+
+
+@pytest.mark.parametrize(("late", "expected"), [(1, Validity.SUSPECT), (2, Validity.INVALID)])
+def test_one_late_sample_of_few_is_no_proof(late: int, expected: Validity) -> None:
+    few = dataclasses.replace(TTFT, count=12)
+    assert judge(client_guards({**FIT, "late_share": late / 12}, few))[0] == expected
+
+
+def test_without_the_kernels_times_a_cell_is_suspect_at_most() -> None:
+    assert judge(client_guards({**FIT, "unstamped_share": 1.0}, TTFT))[0] == Validity.SUSPECT
+
+
+@pytest.mark.parametrize(
+    ("requests", "failed", "ended_early", "expected"),
+    [
+        (0, 0, 0, Validity.INVALID),
+        (0, 5, 0, Validity.INVALID),
+        (1000, 1, 0, Validity.SUSPECT),
+        (1000, 20, 0, Validity.INVALID),
+        (1000, 0, 1, Validity.SUSPECT),
+        (1000, 0, 100, Validity.INVALID),
+    ],
+)
+def test_answers(requests: int, failed: int, ended_early: int, expected: Validity) -> None:
+    assert judge(answer_guards(requests, failed, ended_early))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ({}, Validity.VALID),
+        ({"generation_tokens": 1020.0}, Validity.SUSPECT),
+        ({"generation_tokens": 980.0}, Validity.SUSPECT),
+        ({"generation_tokens": 2000.0}, Validity.INVALID),
+        ({"generation_tokens": -5.0}, Validity.INVALID),
+        ({"prefix_cache_queries": 1000.0, "prefix_cache_hits": 300.0}, Validity.VALID),
+        ({"prefix_cache_queries": 1000.0, "prefix_cache_hits": 350.0}, Validity.SUSPECT),
+        ({"prefix_cache_queries": 1000.0, "prefix_cache_hits": 900.0}, Validity.INVALID),
+        ({"prefix_cache_queries": 0.0, "prefix_cache_hits": 0.0}, Validity.VALID),
+    ],
+)
+def test_the_servers_own_counters(server: dict[str, float], expected: Validity) -> None:
+    assert judge(server_guards(server, arrived_tokens=1000, template_tokens=300))[0] == expected
+
+
+def test_the_worst_reason_comes_first() -> None:
+    guards = [Guard(2, 1, 3, "a"), Guard(9, 1, 3, "b"), Guard(0, 1, 3, "c"), Guard(2, 1, 3, "d")]
+    assert judge(guards) == (Validity.INVALID, ("b", "a", "d"))

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slipway.errors import SpecError
+from slipway.spec import (
+    DeployOverrides,
+    canonical,
+    load_deployment,
+    load_deployments,
+    parse_canonical,
+    parse_deployment,
+    parse_overrides,
+    revision_id,
+)
+
+DEPLOYMENTS = Path(__file__).parents[3] / "include" / "deployments"
+
+MINIMAL = """
+version: 1
+name: tiny
+root: /srv/slipway
+hosts: [{name: a, connection: ssh_a, address: 10.0.0.1}]
+environment: {lock: cpu}
+weights: {source: /models/tiny, name: tiny}
+serve: {model_name: tiny}
+benchmark: {levels: [{users: 1}]}
+"""
+
+
+def parsed(text: str):
+    return parse_deployment(text, origin="tiny.yaml", base=Path("/project"))
+
+
+def test_minimal_file():
+    spec = parsed(MINIMAL)
+    assert spec.head.address == "10.0.0.1"
+    assert spec.gpus == 1
+    assert spec.endpoint == "http://127.0.0.1:8000"
+
+
+def test_all_shipped_deployments_load():
+    assert [spec.name for spec in load_deployments(DEPLOYMENTS)] == ["deepseek-r1", "demo"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("serve: {", "serve: {model_nam: x, ", "serve.model_nam: unknown key, did you mean 'model_name'?"),
+        ("hosts: [{", "hosts: [{gpu: 2, ", "hosts.0.gpu: unknown key, did you mean 'gpus'?"),
+        ("users: 1", "users: 1, proces: 2", "benchmark.levels.0.proces: unknown key, did you mean 'processes'?"),
+        ("version: 1", "version: 2", "version: Input should be 1 (given: 2)"),
+        ("name: tiny\nroot", "name: Tiny\nroot", "name: String should match pattern"),
+        (
+            "{model_name: tiny}",
+            "{model_name: tiny, port: 80}",
+            "serve.port: Input should be greater than or equal to 1024",
+        ),
+        ("{model_name: tiny}", "{model_name: tiny, port: '8000'}", "serve.port: Input should be a valid integer"),
+        (
+            "{model_name: tiny}",
+            "{model_name: tiny, tensor_parallel: 2}",
+            "serve: tensor_parallel x pipeline_parallel = 2",
+        ),
+        (
+            "{model_name: tiny}",
+            "{model_name: tiny, args: {port: 1}}",
+            "serve: args.port: not here, `serve.port` decides it",
+        ),
+        ("{model_name: tiny}", "{model_name: tiny, args: {middleware: x}}", "args.middleware: denied"),
+        ("{model_name: tiny}", "{model_name: tiny, env: {LD_PRELOAD: x}}", "env.LD_PRELOAD: denied"),
+        ("{model_name: tiny}", "{model_name: tiny, env: {PYTHONPATH: x}}", "env.PYTHONPATH: denied"),
+        (
+            "{model_name: tiny}",
+            "{model_name: tiny, env: {RAY_ADDRESS: x}}",
+            "env.RAY_ADDRESS: Slipway sets this one itself",
+        ),
+        ("{lock: cpu}", "{lock: cpu, existing: /x}", "exactly one of `lock` and `existing`"),
+        ("{lock: cpu}", "{lock: ../../etc/passwd}", "environment.lock: String should match pattern"),
+        ("levels: [{users: 1}]", "levels: [{users: 1}, {users: 1}]", "two levels have the same number of users"),
+        ("address: 10.0.0.1}", "address: 10.0.0.1}, {name: a, address: 10.0.0.2}", "name 'a' stands twice"),
+        ("address: 10.0.0.1}", "address: 10.0.0.1}, {name: b, address: 10.0.0.1}", "address '10.0.0.1' stands twice"),
+        ("address: 10.0.0.1", "address: 127.0.0.1", "hosts: a: Ray replaces 127.0.0.1"),
+        ("root: /srv/slipway", "root: srv", "root: 'srv' is not absolute"),
+        ("name: tiny\nroot", "name: tiny\nray: {ports: {gcs: 20100}}\nroot", "Ray's ports overlap"),
+    ],
+)
+def test_faults_name_the_field(old, new, named):
+    assert old in MINIMAL
+    with pytest.raises(SpecError) as caught:
+        parsed(MINIMAL.replace(old, new, 1))
+    assert named in str(caught.value)
+    assert "next:" in str(caught.value)
+
+
+def test_all_faults_are_listed_at_once():
+    with pytest.raises(SpecError) as caught:
+        parsed(MINIMAL.replace("users: 1", "users: 0").replace("{model_name: tiny}", "{port: 1}"))
+    message = str(caught.value)
+    assert "serve.model_name: Field required" in message
+    assert "serve.port" in message
+    assert "benchmark.levels.0.users" in message
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "version: [", "a: &x 1\nb: *x\n", "\t", "!!python/object/apply:os.system [ls]"]
+)
+def test_bad_yaml_is_a_spec_error(text):
+    with pytest.raises(SpecError):
+        parsed(text)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(SpecError, match="No such file"):
+        load_deployment(tmp_path / "none.yaml")
+    large = tmp_path / "large.yaml"
+    large.write_text("#" * 300_000)
+    with pytest.raises(SpecError, match="larger than"):
+        load_deployment(large)
+
+
+def test_the_file_bears_the_deployments_name(tmp_path):
+    (tmp_path / "other.yaml").write_text(MINIMAL)
+    with pytest.raises(SpecError, match="name is 'tiny'"):
+        list(load_deployments(tmp_path))
+
+
+def test_relative_paths_are_anchored_for_local_hosts_only(tmp_path):
+    folder = tmp_path / "include" / "deployments"
+    folder.mkdir(parents=True)
+    local = MINIMAL.replace("connection: ssh_a", "connection: local").replace("/srv/slipway", "state")
+    (folder / "tiny.yaml").write_text(local)
+    assert load_deployment(folder / "tiny.yaml").root == str(tmp_path / "state")
+
+
+def test_revision_names_the_content():
+    spec = parsed(MINIMAL)
+    assert parse_canonical(canonical(spec)) == spec
+    assert revision_id(parsed(MINIMAL + "\n# a comment\n")) == revision_id(spec)
+    assert revision_id(parsed(MINIMAL.replace("users: 1", "users: 2"))) != revision_id(spec)
+    assert len(revision_id(spec)) == 12
+
+
+class TestOverrides:
+    def test_nothing_changes_nothing(self):
+        spec = parsed(MINIMAL)
+        same, overrides = parse_overrides({}, spec, DeployOverrides)
+        assert revision_id(same) == revision_id(spec)
+        assert overrides.reason == ""
+
+    def test_levels_keep_what_the_file_says_of_them(self):
+        spec = parsed(MINIMAL.replace("{users: 1}", "{users: 10, spawn_rate: 2, processes: 8}"))
+        changed, _ = parse_overrides({"users": [10, 50], "seconds": 7}, spec, DeployOverrides)
+        assert [(level.users, level.spawn_rate, level.processes) for level in changed.benchmark.levels] == [
+            (10, 2, 8),
+            (50, 10, 1),
+        ]
+        assert changed.benchmark.seconds == 7
+
+    def test_serve_args_are_merged(self):
+        spec = parsed(MINIMAL.replace("{model_name: tiny}", "{model_name: tiny, args: {max-num-seqs: 8, dtype: half}}"))
+        changed, _ = parse_overrides({"serve_args": {"max-num-seqs": 16}}, spec, DeployOverrides)
+        assert changed.serve.args == {"max-num-seqs": 16, "dtype": "half"}
+
+    @pytest.mark.parametrize(
+        ("conf", "named"),
+        [
+            ({"user": [1]}, "conf: user: unknown key, did you mean 'users'?"),
+            ({"users": []}, "conf: users"),
+            ({"users": [0]}, "benchmark.levels.0.users"),
+            ({"users": "10"}, "conf: users"),
+            ({"seconds": 0}, "conf: seconds"),
+            ({"serve_args": {"port": 1}}, "args.port: not here"),
+            ({"serve_args": {"--x": 1}}, "serve_args"),
+        ],
+    )
+    def test_faults_name_the_key(self, conf, named):
+        with pytest.raises(SpecError) as caught:
+            parse_overrides(conf, parsed(MINIMAL), DeployOverrides)
+        assert named in str(caught.value)

@@ -1,0 +1,231 @@
+"""Plans are pure: from what is seen and what is wanted come commands, and from what is already so come none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from slipway.commands import agent, python_env, ray, vllm
+from slipway.commands import weights as weights_commands
+from slipway.facts.role import RoleState
+from slipway.facts.weights import Weights
+from slipway.stages import environment, ray_cluster, serve, teardown, weights
+
+LOCK = "vllm==0.33.0\nray==2.60.0\n"
+PYTHON = "/srv/env/bin/python"
+TOKEN = "t" * 64
+THERE = environment.Seen(present=True)
+
+
+def told(plan) -> list[tuple[str, str]]:
+    return [(action.host, action.why) for step in plan for action in step]
+
+
+def asked(action) -> dict:
+    return json.loads(action.command.stdin)
+
+
+class TestEnvironment:
+    def test_made_on_the_hosts_that_lack_it(self, spec):
+        rounds = list(environment.plan(spec, LOCK, {"a": THERE, "b": environment.Seen()}))
+        assert {action.host for step in rounds for action in step} == {"b"}
+        build = asked(rounds[-1][0])
+        pip = build["steps"][1]["argv"]
+        assert pip[1:4] == ["-m", "pip", "install"]
+        assert "--no-deps" in pip
+        assert not any("wheels.example" in word for word in pip)
+        assert build["steps"][-1]["argv"][:2] == ["ln", "-sfnT"]
+
+    def test_nothing_where_it_stands(self, spec):
+        assert told(environment.plan(spec, LOCK, {"a": THERE, "b": THERE})) == []
+
+    def test_made_anew_where_somebody_removed_it(self, spec):
+        seen = {"a": environment.Seen(lost=True), "b": THERE}
+        assert told(environment.plan(spec, LOCK, seen))[0] == ("a", "the environment was removed")
+
+    def test_an_existing_one_is_never_made(self, spec):
+        existing = spec.environment.model_copy(update={"lock": None, "existing": "/opt/python"})
+        assert told(environment.plan(spec.model_copy(update={"environment": existing}), "", {})) == []
+
+    def test_fallback_indexes_and_hashes(self, spec):
+        hashed = "vllm==0.33.0 --hash=sha256:00\n"
+        rounds = list(environment.plan(spec, hashed, {}, spec.environment.fallback_indexes))
+        pip = asked(rounds[-1][0])["steps"][1]["argv"]
+        assert "--extra-index-url=https://wheels.example/simple" in pip
+        assert "--require-hashes" in pip
+
+    def test_a_wheelhouse_replaces_every_index(self, spec):
+        house = spec.environment.model_copy(update={"wheelhouse": "/srv/wheels"})
+        rounds = list(environment.plan(spec.model_copy(update={"environment": house}), LOCK, {}, ("https://x",)))
+        pip = asked(rounds[-1][0])["steps"][1]["argv"]
+        assert "--no-index" in pip
+        assert "--find-links=/srv/wheels" in pip
+        assert not any(word.startswith("--extra-index-url") for word in pip)
+
+    def test_the_digest_names_what_goes_into_it(self, spec):
+        rehearsal = spec.model_copy(update={"rehearsal": True})
+        digests = {
+            python_env.digest(spec, LOCK),
+            python_env.digest(spec, LOCK + "x"),
+            python_env.digest(rehearsal, LOCK),
+        }
+        assert len(digests) == 3
+
+
+class TestWeights:
+    WHOLE = Weights(True, 10, True, "/srv/slipway/models/tiny/d1", "d1", ())
+
+    def test_copied_where_not_current(self, spec):
+        stale = dataclasses.replace(self.WHOLE, current=False)
+        assert told(weights.plan(spec, {"a": self.WHOLE, "b": stale})) == [("b", "stage tiny")]
+        assert told(weights.plan(spec, {"a": self.WHOLE, "b": self.WHOLE})) == []
+
+    def test_served_from_the_source(self, spec):
+        in_place = spec.model_copy(update={"weights": spec.weights.model_copy(update={"stage": False})})
+        assert told(weights.plan(in_place, {})) == []
+
+
+class TestRayCluster:
+    def seen(self, spec, **changes) -> ray_cluster.Seen:
+        """A cluster that is as wanted, but for ``changes``."""
+        roles = {
+            host.name: RoleState(ray.role_name(spec, host), "running", True, ray.role(spec, host, PYTHON).digest())
+            for host in spec.hosts
+        }
+        server = RoleState("pair.vllm", "ready", True, "d")
+        whole = ray_cluster.Seen(roles, {"a": TOKEN, "b": TOKEN}, server)
+        return dataclasses.replace(whole, **changes)
+
+    def plan(self, spec, seen):
+        return told(ray_cluster.plan(spec, PYTHON, seen, "fresh"))
+
+    def test_nothing_where_it_runs_as_wanted(self, spec):
+        assert self.plan(spec, self.seen(spec)) == []
+
+    def test_bare_hosts(self, spec):
+        assert self.plan(spec, ray_cluster.Seen()) == [
+            ("a", "write Ray's token (0600)"),
+            ("b", "write Ray's token (0600)"),
+            ("a", "start Ray's head"),
+            ("b", "join the cluster"),
+        ]
+
+    def test_a_lost_worker_starts_the_whole_cluster_anew_server_first(self, spec):
+        seen = self.seen(spec)
+        roles = {**seen.roles, "b": RoleState("pair.ray-worker", "failed", False)}
+        assert self.plan(spec, self.seen(spec, roles=roles)) == [
+            ("a", "stop vLLM: its Ray cluster starts anew"),
+            ("a", "stop Ray: it is not as wanted"),
+            ("a", "start Ray's head"),
+            ("b", "join the cluster"),
+        ]
+
+    def test_other_arguments_start_it_anew(self, spec):
+        other = spec.model_copy(update={"env": {"NCCL_DEBUG": "INFO"}})
+        assert ("b", "stop Ray: it is not as wanted") in self.plan(other, self.seen(spec))
+
+    def test_one_token_for_all(self, spec):
+        rounds = list(ray_cluster.plan(spec, PYTHON, self.seen(spec, tokens={"a": TOKEN, "b": ""}), "fresh"))
+        written = [action for step in rounds for action in step if "token" in action.why]
+        assert [action.host for action in written] == ["b"]
+        assert asked(written[0]) == {"path": "/srv/slipway/deployments/pair/ray.token", "text": TOKEN, "mode": 0o600}
+        assert TOKEN not in written[0].command.text()
+
+    def test_the_token_stands_in_no_command_line(self, spec):
+        for step in ray_cluster.plan(spec, PYTHON, ray_cluster.Seen(), TOKEN):
+            for action in step:
+                assert TOKEN not in action.command.line()
+                assert TOKEN not in action.command.text()
+
+    def test_each_host_has_its_own_address(self, spec):
+        for host in spec.hosts:
+            step = ray.role(spec, host, PYTHON).steps[0]
+            assert step.env["VLLM_HOST_IP"] == host.address
+            assert f"--node-ip-address={host.address}" in step.argv
+        assert "--address=10.0.0.1:6379" in ray.role(spec, spec.workers[0], PYTHON).steps[0].argv
+
+
+class TestServe:
+    def server(self, spec):
+        return serve.wanted(spec, PYTHON, "/m/tiny")
+
+    def test_started_where_it_does_not_run(self, spec):
+        assert told(serve.plan(spec, self.server(spec), RoleState("pair.vllm"))) == [("a", "start vLLM")]
+
+    def test_left_alone_where_it_runs_as_wanted(self, spec):
+        server = self.server(spec)
+        assert told(serve.plan(spec, server, RoleState("pair.vllm", "ready", True, server.digest()))) == []
+
+    def test_replaced_where_it_differs(self, spec):
+        assert told(serve.plan(spec, self.server(spec), RoleState("pair.vllm", "ready", True, "other"))) == [
+            ("a", "stop vLLM: its arguments have changed"),
+            ("a", "start vLLM"),
+        ]
+
+    def test_another_load_test_is_no_reason_to_restart(self, spec):
+        longer = spec.model_copy(update={"benchmark": spec.benchmark.model_copy(update={"seconds": 7})})
+        assert self.server(longer).digest() == self.server(spec).digest()
+
+    def test_always_over_ray_and_from_safetensors(self, spec):
+        argv = self.server(spec).steps[0].argv
+        assert "--distributed-executor-backend=ray" in argv
+        assert "--load-format=safetensors" in argv
+
+    @pytest.mark.parametrize(
+        ("value", "words"),
+        [
+            (True, ["--x"]),
+            (False, ["--no-x"]),
+            (3, ["--x=3"]),
+            (0.9, ["--x=0.9"]),
+            ("a b", ["--x=a b"]),
+            (["a", "b"], ["--x", "a", "b"]),
+            ({"k": 1}, ['--x={"k": 1}']),
+        ],
+    )
+    def test_arguments_as_words(self, value, words):
+        assert vllm.words("x", value) == words
+
+
+class TestTeardown:
+    def test_server_then_workers_then_head_then_what_they_left(self, spec):
+        seen = {
+            "a": {name: RoleState(name, "ready", True) for name in ("pair.vllm", "pair.ray-head")},
+            "b": {"pair.ray-worker": RoleState("pair.ray-worker", "running", True)},
+        }
+        assert told(teardown.plan(spec, seen)) == [
+            ("a", "stop pair.vllm"),
+            ("a", "forget pair.vllm"),
+            ("b", "stop pair.ray-worker"),
+            ("b", "forget pair.ray-worker"),
+            ("a", "stop pair.ray-head"),
+            ("a", "forget pair.ray-head"),
+            ("a", "remove Ray's own session folder"),
+            ("b", "remove Ray's own session folder"),
+        ]
+
+    def test_nothing_where_nothing_is(self, spec):
+        assert told(teardown.plan(spec, {"a": {}, "b": {}})) == []
+
+    def test_orphans_of_a_dead_agent_are_stopped(self, spec):
+        seen = {"a": {"pair.vllm": RoleState("pair.vllm", "failed", False, orphans=(7,))}, "b": {}}
+        assert ("a", "stop pair.vllm") in told(teardown.plan(spec, seen))
+
+
+def test_no_plan_uses_ray_stop_or_kills_by_name(spec):
+    from slipway.stages.planned import planned
+
+    texts = [action.command.text() for _, action in planned(spec, LOCK)]
+    assert texts
+    for text in texts:
+        for word in ("ray stop", 'scripts","stop"', "pkill", "killall"):
+            assert word not in text
+
+
+def test_jobs_have_names_of_their_own(spec):
+    names = [python_env.build(spec, LOCK, ()).name, weights_commands.copy(spec).name, vllm.role_name(spec)]
+    names += [ray.role_name(spec, host) for host in spec.hosts]
+    assert len(set(names)) == 5
+    assert all(isinstance(agent.Role(name, ()).digest(), str) for name in names)
