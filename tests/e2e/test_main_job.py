@@ -7,12 +7,8 @@ import signal
 
 import pytest
 
-STAGES = ["preflight", "environment", "weights", "ray_cluster", "serve", "ready", "smoke", "benchmark", "verdict"]
-
-
-def acting(project) -> dict[str, int]:
-    run = project.last_run()
-    return {stage.name: stage.actions for stage in project.store().stages(run.id)}
+STAGES = ["preflight", "environment", "weights", "ray_cluster", "network"]
+STAGES += ["serve", "ready", "smoke", "benchmark", "verdict"]
 
 
 def test_one_command_deploys_checks_measures_and_records(project):
@@ -28,7 +24,7 @@ def test_every_stage_is_recorded(project):
     assert (run.state, run.job, run.rehearsal) == ("success", "deploy", True)
     assert {stage.name for stage in stages} == set(STAGES)
     assert all(stage.state == "success" and stage.seconds for stage in stages)
-    assert {name for name, actions in acting(project).items() if actions} == {
+    assert {name for name, actions in project.acting().items() if actions} == {
         "environment",
         "weights",
         "ray_cluster",
@@ -68,7 +64,7 @@ def test_a_second_run_does_nothing_again(project):
     before = {name: state.started_at for name, state in project.served().items()}
     done = project.slipway("up", str(project.file))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not any(acting(project).values())
+    assert not any(project.acting().values())
     assert {name: state.started_at for name, state in project.served().items()} == before
     assert len(project.store().runs("e2e")) == 2
 
@@ -89,9 +85,9 @@ def test_an_argument_that_vllm_refuses_stops_nothing(project):
 
 
 def test_the_model_is_served_while_airflow_is_gone_and_measured_after(project):
-    for state in project.airflow().values():
+    for state in project.airflow_parts().values():
         project.kill(state)
-    assert project.airflow() == {}
+    assert project.airflow_parts() == {}
     assert "Paris" in project.ask("What is the capital of France?")
     done = project.slipway("up", str(project.file), "--job", "benchmark", "--conf", '{"users": [2], "seconds": 8}')
     assert done.returncode == 0, done.stdout + done.stderr
@@ -139,7 +135,7 @@ def test_down_leaves_nothing(project):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[here] no role of e2e is left" in done.stdout
     assert "no part of Airflow runs" in done.stdout
-    assert project.airflow() == {}
+    assert project.airflow_parts() == {}
     assert project.served() == {}
     with pytest.raises(OSError, match="refused"):
         project.ask("Still there?")

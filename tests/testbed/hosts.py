@@ -1,6 +1,7 @@
 """Two hosts, or more, on this one machine, to rehearse what runs over SSH.
 
     python3 hosts.py up [--count 2] [--folder DIR]      sets up what is missing; prints the Airflow connections as JSON
+                                                        and writes them to DIR/connections.json
     python3 hosts.py down [--folder DIR]                ends and removes what ``up`` has made
 
 A host is a network namespace ``slipway-h1``, ``slipway-h2`` … with its own address, loopback and ports, a real sshd on
@@ -105,6 +106,7 @@ def up(bed: Path, count: int) -> dict[str, object]:
     made = [host.name for host in hosts if _set_up(host)]
     (bed / "known_hosts").write_text("".join(f"{host.address} {_host_key(host)}\n" for host in hosts))
     connections = {host.name.replace("-", "_"): _connection(host) for host in hosts}
+    (bed / "connections.json").write_text(json.dumps(connections, indent=2))
     return {
         "made": made,
         "disk": DISK,
@@ -130,7 +132,7 @@ def down(bed: Path) -> dict[str, object]:
     if hosts and not _ports_of_bridge():
         _ip("link", "delete", BRIDGE, missing_ok=True)
     if bed.exists():
-        for name in ("user_key", "user_key.pub", "authorized_keys", "known_hosts"):
+        for name in ("user_key", "user_key.pub", "authorized_keys", "known_hosts", "connections.json"):
             (bed / name).unlink(missing_ok=True)
         if not any(bed.iterdir()):
             bed.rmdir()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testbed.project import ROOT, SHARED, changed
 
 from slipway.commands import python_env
 from slipway.hooks.hosts import open_site
@@ -25,32 +26,10 @@ from slipway.spec.environments import load_lock
 from slipway.stages import environment
 from slipway.stages.site import Site
 
-ROOT = Path(__file__).parents[2]
 BED = ROOT / "tests" / "testbed" / "hosts.py"
-MODEL = ROOT / ".slipway" / "shared" / "SmolLM2-135M-Instruct"
-
-DEPLOYMENT = """
-version: 1
-name: pair
-rehearsal: true
-root: /srv/two-hosts
-hosts:
-  - {{name: one, connection: slipway_h1, address: 10.77.0.1}}
-  - {{name: two, connection: slipway_h2, address: 10.77.0.2}}
-env: {{GLOO_SOCKET_IFNAME: eth0}}
-environment: {{existing: {python}}}
-weights: {{source: {model}, name: tiny-qwen3}}
-ray: {{object_store_bytes: 104857600}}
-serve:
-  model_name: tiny
-  host: 0.0.0.0
-  tensor_parallel: 2
-  args: {{dtype: bfloat16, enforce-eager: true, max-model-len: 512, max-num-seqs: 4}}
-  env: {{VLLM_CPU_KVCACHE_SPACE: "1"}}
-  ready_timeout_s: 300
-smoke: {{temperature: 1.0}}      # random weights: the likeliest token only repeats the chat template's last newline
-benchmark: {{levels: [{{users: 1}}]}}
-"""
+EXAMPLE = ROOT / "docs" / "examples" / "two-hosts.yaml"
+SOURCE = "source: /opt/slipway/.slipway/shared/tiny-qwen3"
+ENVIRONMENT = "lock: cpu\n  python: python3.11"
 
 
 @dataclass
@@ -66,6 +45,11 @@ class Bed:
 
     def down(self) -> None:
         self._call("down")
+
+    @property
+    def connections_file(self) -> Path:
+        """The hosts' connections, as `airflow connections import` reads them."""
+        return Path(self.told["known_hosts"]).with_name("connections.json")
 
     def stop_sshd(self, name: str) -> None:
         """End a host's sshd; ``up`` starts it again. Returns when nothing listens there any more."""
@@ -119,12 +103,21 @@ def interpreter() -> str:
 
 
 @pytest.fixture(scope="session")
-def spec(interpreter: str, tmp_path_factory: pytest.TempPathFactory) -> DeploymentSpec:
-    assert (MODEL / "config.json").exists(), "the demo's model is missing: run `make model`"
-    model = tmp_path_factory.mktemp("shared") / "tiny-qwen3"
-    make = [interpreter, "-m", "slipway.demo.tiny", "--out", str(model), "--tokenizer", str(MODEL)]
-    subprocess.run(make, check=True, env={"PYTHONPATH": str(ROOT / "include"), "PATH": "/usr/bin:/bin"})
-    return parse_deployment(DEPLOYMENT.format(python=interpreter, model=model), origin="pair.yaml", base=ROOT)
+def deployment(interpreter: str) -> str:
+    """The example's text, with this machine's model, and with the serving environment that is here already."""
+    return changed(
+        EXAMPLE.read_text(),
+        {
+            SOURCE: f"source: {SHARED}/tiny-qwen3",
+            ENVIRONMENT: f"existing: {interpreter}",
+            "seconds: 10": "seconds: 5",
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def spec(deployment: str) -> DeploymentSpec:
+    return parse_deployment(deployment, origin="two-hosts.yaml", base=ROOT)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import pytest
 from slipway.errors import HostUnfit, HostUnreachable, ServerDied
 from slipway.hosts import checked, on_each
 from slipway.shell import Command
-from slipway.stages import environment, preflight, ray_cluster, ready, serve, smoke, teardown, weights
+from slipway.stages import environment, network, preflight, ray_cluster, ready, serve, smoke, teardown, weights
 from slipway.stages.site import Outcome, Site
 
 STAGES = {
@@ -25,6 +25,7 @@ STAGES = {
     "environment": environment,
     "weights": weights,
     "ray_cluster": ray_cluster,
+    "network": network,
     "serve": serve,
     "ready": ready,
     "smoke": smoke,
