@@ -3,13 +3,13 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import ONCE, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, ONCE, dag_arguments, deployments
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import EnvironmentOperator, ReadyOperator, SmokeOperator
 
 for spec in deployments():
     with DAG(**dag_arguments(spec, "benchmark", __doc__)) as dag:
-        resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="benchmark", **ONCE)
+        resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="benchmark", **IN_TURN)
         benchmark = BenchmarkOperator.partial(
             task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.users }} users"
         ).expand(users=resolve.output)

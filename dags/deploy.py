@@ -3,10 +3,11 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import ONCE, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, ONCE, dag_arguments, deployments
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import (
     EnvironmentOperator,
+    NetworkOperator,
     PreflightOperator,
     RayClusterOperator,
     ReadyOperator,
@@ -17,7 +18,7 @@ from slipway.operators.stages import (
 
 for spec in deployments():
     with DAG(**dag_arguments(spec, "deploy", __doc__)) as dag:
-        resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="deploy", **ONCE)
+        resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="deploy", **IN_TURN)
         benchmark = BenchmarkOperator.partial(
             task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.users }} users"
         ).expand(users=resolve.output)
@@ -26,6 +27,7 @@ for spec in deployments():
             PreflightOperator(task_id="preflight"),
             [EnvironmentOperator(task_id="environment"), WeightsOperator(task_id="weights")],
             RayClusterOperator(task_id="ray_cluster"),
+            NetworkOperator(task_id="network"),
             ServeOperator(task_id="serve"),
             ReadyOperator(task_id="ready"),
             SmokeOperator(task_id="smoke", **ONCE),

@@ -2,14 +2,14 @@
 
 from airflow.sdk import DAG, chain
 
-from slipway.operators.dag import ONCE, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, dag_arguments, deployments
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import TeardownOperator
 
 for spec in deployments():
     with DAG(**dag_arguments(spec, "teardown", __doc__)) as dag:
         chain(
-            ResolveOperator(task_id="resolve", deployment=spec.name, job="teardown", **ONCE),
+            ResolveOperator(task_id="resolve", deployment=spec.name, job="teardown", **IN_TURN),
             TeardownOperator(task_id="teardown"),
         )
     globals()[dag.dag_id] = dag

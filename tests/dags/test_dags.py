@@ -16,7 +16,8 @@ DEPLOY = {
     "preflight": {"environment", "weights"},
     "environment": {"ray_cluster"},
     "weights": {"ray_cluster"},
-    "ray_cluster": {"serve"},
+    "ray_cluster": {"network"},
+    "network": {"serve"},
     "serve": {"ready"},
     "ready": {"smoke"},
     "smoke": {"benchmark"},
@@ -46,7 +47,14 @@ def test_the_deploy_dag_is_the_main_job(dagbag):
 
 def test_retries_where_they_can_help(dagbag):
     retries = {task.task_id: task.retries for task in dagbag.dags["demo.deploy"].tasks}
-    assert {name for name, count in retries.items() if count == 0} == {"resolve", "smoke"}
+    assert {name for name, count in retries.items() if count == 0} == {"smoke"}
+
+
+@pytest.mark.parametrize("job", ["deploy", "benchmark", "teardown"])
+def test_the_first_task_waits_an_hour_for_the_hosts(dagbag, job):
+    resolve = dagbag.dags[f"demo.{job}"].get_task("resolve")
+    assert resolve.retries * resolve.retry_delay.total_seconds() == 3600
+    assert not resolve.retry_exponential_backoff
 
 
 @pytest.mark.parametrize("job", ["deploy", "benchmark", "teardown"])

@@ -127,11 +127,11 @@ def lines() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def opened(bed: Bed, spec: DeploymentSpec, lines: list[str]) -> Callable[[], AbstractContextManager[Site]]:
+def opened(bed: Bed, spec: DeploymentSpec, lines: list[str]) -> Callable[..., AbstractContextManager[Site]]:
     """Opens the two hosts as an Airflow task does: by the connections' ids."""
 
     def say(line: str) -> None:
         lines.append(line)
         print(line)
 
-    return lambda: open_site(spec, "", say)
+    return lambda *, partial=False: open_site(spec, "", say, partial=partial)

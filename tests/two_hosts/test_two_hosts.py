@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway.errors import HostUnfit, HostUnreachable, ServerDied
+from slipway.errors import HostUnfit, HostUnreachable, NotConverged, ServerDied
 from slipway.hosts import checked, on_each
 from slipway.shell import Command
 from slipway.stages import environment, network, preflight, ray_cluster, ready, serve, smoke, teardown, weights
@@ -132,6 +132,26 @@ def test_a_part_of_ray_that_dies_is_named_and_the_next_deploy_mends_it(first, be
     again = deploy(opened)
     assert {name for name, outcome in again.items() if outcome.actions} == {"ray_cluster", "serve"}
     smoke.require_passed(again["smoke"].detail["checks"])
+
+
+def test_teardown_stops_what_is_within_reach_and_names_the_rest(first, bed, opened):
+    bed.stop_sshd("slipway-h2")
+    try:
+        with opened(partial=True) as site:
+            assert (list(site.hosts), list(site.out_of_reach)) == (["one"], ["two"])
+            outcome = teardown.converge(site)
+        assert outcome.actions > 0
+        with pytest.raises(NotConverged, match=r"stopped on one, but not on two:\n\[two\] .*slipway_h2"):
+            teardown.require_reached(outcome)
+        assert [line for line in bed.pids("slipway-h1").values() if not line.startswith("sshd")] == []
+    finally:
+        assert bed.up()["made"] == ["slipway-h2"]
+    with opened(partial=True) as site:
+        assert site.out_of_reach == {}
+        outcome = teardown.converge(site)
+    teardown.require_reached(outcome)
+    assert [line for line in bed.pids("slipway-h2").values() if not line.startswith("sshd")] == []
+    assert {outcome.actions > 0 for outcome in deploy(opened).values()} == {True, False}
 
 
 def test_teardown_leaves_nothing(first, bed, opened):

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from slipway.cli import main
+from slipway.cli.results import show_benchmark, show_leases
+from slipway.store import Lease, Run
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "include" / "deployments" / "demo.yaml")
@@ -57,3 +62,23 @@ def test_a_conf_that_is_no_object_is_refused_before_anything_starts(conf, monkey
     monkeypatch.setattr("slipway.cli.runs.airflow_up", lambda *_: pytest.fail("Airflow was started"))
     assert main(["up", DEMO, "--conf", conf]) == 1
     assert "--conf: not" in capsys.readouterr().err
+
+
+def test_the_networks_figure_stands_below_the_cells():
+    figure = {"backend": "gloo", "ranks": 2, "over": "sockets", "small_bytes": 8, "small_s": 6e-4}
+    figure |= {"large_bytes": 4 << 20, "large_s": 2e-3, "algbw": 2e9, "busbw": 2e9, "transports": []}
+    console = Console(record=True, width=120)
+    known = dict.fromkeys(field.name for field in fields(Run))
+    show_benchmark(console, Run(**known | {"snapshot": {"network": figure}}), [])
+    assert "Network: 2 ranks, gloo over sockets: 4 MiB all-reduce 2.00 GB/s busbw" in console.export_text()
+    show_benchmark(console, Run(**known | {"snapshot": {}}), [])
+    assert "Network" not in console.export_text()
+
+
+def test_who_holds_a_host_is_one_line():
+    console = Console(record=True, width=120)
+    until = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    show_leases(console, [Lease("10.0.0.1", "demo", 7, "deploy (serve)", until)])
+    assert console.export_text() == (
+        "10.0.0.1 is held by run 7 of demo, deploy (serve), until 03:04:05 UTC unless prolonged\n"
+    )

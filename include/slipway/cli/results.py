@@ -15,7 +15,8 @@ from rich.table import Table
 
 from slipway.embedded import load_settings
 from slipway.results import Distribution
-from slipway.store import Cell, Run, Store
+from slipway.results.network import told
+from slipway.store import Cell, Lease, Run, Store
 
 VALIDITY_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
 
@@ -33,6 +34,7 @@ def results(arguments: argparse.Namespace) -> int:
     with open_results() as store:
         runs = store.runs(arguments.deployment, arguments.runs)
         console.print(runs_table(runs))
+        show_leases(console, store.leases())
         measured = next(((run, cells) for run in runs if (cells := store.cells(run.id))), None)
     if measured:
         show_benchmark(console, *measured)
@@ -48,12 +50,22 @@ def open_results() -> AbstractContextManager[Store]:
     return open_store(store_url())
 
 
+def show_leases(console: Console, leases: Sequence[Lease]) -> None:
+    """Who holds which host, a line each."""
+    for lease in leases:
+        whose = f"run {lease.run_id} of {lease.deployment}, {lease.purpose}"
+        said = f"{lease.host} is held by {whose}, until {lease.until:%H:%M:%S} UTC unless prolonged"
+        console.print(said, markup=False, highlight=False)
+
+
 def show_benchmark(console: Console, run: Run, cells: Sequence[Cell]) -> None:
     """The run's cells, a row a load level, and its verdict."""
     console.print(cells_table(run, cells))
     for cell in cells:
         for reason in cell.measurement.reasons:
             console.print(f"  {cell.measurement.users} users, {cell.measurement.validity}: {reason}", highlight=False)
+    if network := told(run.snapshot.get("network", {})):
+        console.print(f"Network: {network}", highlight=False)
     if run.verdict:
         console.print(f"Verdict: [bold]{run.verdict}[/bold] ({run.verdict_reason})", highlight=False)
 

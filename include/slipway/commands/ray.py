@@ -49,14 +49,16 @@ def env(spec: DeploymentSpec, host: HostSpec) -> dict[str, str]:
     }
 
 
-def client_env(spec: DeploymentSpec) -> dict[str, str]:
-    """Variables of a program on the head that uses the cluster."""
-    return {**env(spec, spec.head), "RAY_ADDRESS": address(spec)}
+def client_env(spec: DeploymentSpec, host: HostSpec | None = None) -> dict[str, str]:
+    """Variables of a program on a host, by default the head, that uses the cluster."""
+    return {**env(spec, host or spec.head), "RAY_ADDRESS": address(spec)}
 
 
 def ports(spec: DeploymentSpec, host: HostSpec) -> tuple[int, ...]:
-    """The ports that must be free on one host; worker processes' ports are apart."""
+    """The ports that must be free on one host; worker processes' ports are apart. None where Ray is not used."""
     own = spec.ray.ports
+    if spec.serve.backend != "ray":
+        return ()
     if host == spec.head:
         return (own.gcs, own.dashboard, *range(own.block, own.block + len(BLOCK_FLAGS) + 1))
     return tuple(range(own.block, own.block + len(BLOCK_FLAGS) - 1))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.commands import kit, probe
+from slipway.errors import HostUnfit
 from slipway.hosts import Host
 
 
@@ -32,6 +33,26 @@ def taken_ports(host: Host, root: str, ports: Iterable[int]) -> list[TakenPort]:
         for entry in answer["ports"]
         if not entry["free"]
     ]
+
+
+def gpu_memory(host: Host, root: str) -> dict[int, int | None]:
+    """Bytes in use on each GPU, by its number, that no living process accounts for; None where that is not known.
+
+    Raises HostUnfit where the driver does not answer.
+    """
+    seen = machine(host, root, paths=(), commands=())
+    if seen["gpu_error"]:
+        hint = "look at nvidia-smi and dmesg there"
+        raise HostUnfit(host.name, f"its GPU driver does not answer: {seen['gpu_error']}", hint=hint)
+    return {gpu["index"]: _unclaimed(gpu, seen["gpu_processes"]) for gpu in seen["gpus"]}
+
+
+def _unclaimed(gpu: Mapping[str, Any], processes: Iterable[Mapping[str, Any]]) -> int | None:
+    """A process that the driver still names, but that is not there any more, accounts for nothing."""
+    visible = [process for process in processes if process.get("command") is not None]
+    claimed = [process["memory_bytes"] for process in visible if process["gpu_uuid"] == gpu["uuid"]]
+    used = gpu["memory_used_bytes"]
+    return None if used is None or None in claimed else max(0, used - sum(claimed))
 
 
 def _owner_words(owner: Mapping[str, Any] | None) -> str:

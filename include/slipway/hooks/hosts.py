@@ -18,13 +18,19 @@ LOCAL = "local"
 
 
 @contextmanager
-def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None]) -> Iterator[Site]:
-    """The deployment with its hosts open and Slipway's programs on them; connections are closed at the end."""
+def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None], *, partial: bool = False) -> Iterator[Site]:
+    """The deployment with its hosts open and Slipway's programs on them; connections are closed at the end.
+
+    Raises HostError for hosts that cannot be reached or prepared, naming each; ``partial`` opens the others instead.
+    """
     hosts = {host.name: _host(host) for host in spec.hosts}
     site = Site(spec=spec, hosts=hosts, lock=lock, say=say)
     try:
-        site.prepare()
-        yield site
+        if partial:
+            yield site.within_reach()
+        else:
+            site.prepare()
+            yield site
     finally:
         for host in hosts.values():
             if isinstance(host, SSHHost):

@@ -33,18 +33,31 @@ def checked(result: Result, *, hint: str = "") -> Result:
     return result
 
 
-def on_each(hosts: Iterable[Host], work: Callable[[Host], T]) -> dict[str, T]:
-    """Do the same work on every host, in parallel; answers by host name.
+def on_each(hosts: Iterable[Host], work: Callable[[Host], T], *, at_once: int = AT_ONCE) -> dict[str, T]:
+    """Do the same work on every host, ``at_once`` of them in parallel; answers by host name.
 
     All hosts are waited for. Where some failed, the error names each of them with its own reason.
     """
     chosen = list(hosts)
     if len(chosen) == 1:
         return {chosen[0].name: work(chosen[0])}
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        futures = {host.name: pool.submit(work, host) for host in chosen}
+    futures = _done(chosen, work, at_once)
     _raise_together(futures)
     return {name: future.result() for name, future in futures.items()}
+
+
+def on_each_fit(hosts: Iterable[Host], work: Callable[[Host], T]) -> tuple[dict[str, T], dict[str, HostError]]:
+    """The same, where a host that cannot do it keeps no other back: the answers, and why the other hosts gave none."""
+    futures = _done(list(hosts), work, AT_ONCE)
+    unfit = {name: error for name, future in futures.items() if isinstance(error := future.exception(), HostError)}
+    fit = {name: future for name, future in futures.items() if name not in unfit}
+    _raise_together(fit)
+    return {name: future.result() for name, future in fit.items()}, unfit
+
+
+def _done(hosts: list[Host], work: Callable[[Host], T], at_once: int) -> dict[str, Future[T]]:
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        return {host.name: pool.submit(work, host) for host in hosts}
 
 
 def _raise_together(futures: dict[str, Future[T]]) -> None:

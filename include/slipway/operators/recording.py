@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.errors import SlipwayError
 from slipway.operators.failure import as_airflow
+from slipway.operators.lease import held
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,10 +35,17 @@ class Recording:
     actions: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
 
+    def keep_network(self) -> None:
+        """Put the network's figure beside this run's own: that of the run which last found ready what runs now."""
+        current = self.store.current(self.spec.name)
+        figure = self.store.run_by_id(current.run_id).snapshot.get("network") if current else None
+        if figure:
+            self.store.add_snapshot(self.run_id, {"network": figure})
+
 
 @contextmanager
 def recorded(context: Context, stage: str) -> Iterator[Recording]:
-    """Store the stage's begin, end, actions and error; turns Slipway's errors into Airflow's."""
+    """Store the stage's begin, end, actions and error, and hold the hosts; turns Slipway's errors into Airflow's."""
     from slipway.store import State
 
     ti = context["ti"]
@@ -47,8 +55,10 @@ def recorded(context: Context, stage: str) -> Iterator[Recording]:
         row = store.begin_stage(ids["run_id"], stage, map_index=map_index, try_number=ti.try_number)
         revision_id = ids["revision_id"]
         recording = Recording(store, **ids, spec=store.spec(revision_id), lock=store.lock(revision_id))
+        purpose = f"{store.run_by_id(recording.run_id).job} ({stage})"
         try:
-            yield recording
+            with held(store, recording.run_id, recording.spec, purpose):
+                yield recording
         except SlipwayError as error:
             store.fail_stage(row, str(error), actions=recording.actions, detail=recording.detail)
             if not error.transient or ti.try_number > ti.max_tries:

@@ -1,13 +1,14 @@
-"""The first task of each DAG: file and conf become one immutable revision, and the run gets its row."""
+"""The first task of each DAG: file and conf become one immutable revision, the run gets its row and its hosts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 
-from slipway.errors import SlipwayError, SpecError
-from slipway.operators.failure import as_airflow
+from slipway.errors import LeaseHeld, SlipwayError, SpecError
+from slipway.operators.lease import LEASE_S, leased_hosts
 from slipway.operators.recording import RUN, open_results
 from slipway.spec import BenchmarkOverrides, DeploymentSpec, DeployOverrides, Overrides, TeardownOverrides
 
@@ -27,7 +28,8 @@ CONF: dict[str, type[Overrides]] = {
 class ResolveOperator(BaseOperator):
     """Refuses a file or conf that is wrong, with every fault named; answers the load levels of this run.
 
-    A benchmark or a teardown is of what runs, so it takes the revision that is deployed; a deploy takes the file.
+    A benchmark or a teardown is of what runs, so it takes the revision that is deployed; a deploy takes the file. While
+    another run holds a host, Airflow tries again as often as the DAG says; nothing else is tried again.
     """
 
     custom_operator_name = "Resolve"
@@ -41,8 +43,10 @@ class ResolveOperator(BaseOperator):
         try:
             with open_results() as store:
                 return self._resolve(context, store)
+        except LeaseHeld:
+            raise
         except SlipwayError as error:
-            raise as_airflow(error) from error
+            raise AirflowFailException(str(error)) from error
 
     def _resolve(self, context: Context, store: Store) -> list[int]:
         from slipway.spec import parse_overrides
@@ -65,8 +69,20 @@ class ResolveOperator(BaseOperator):
         )
         run_id = store.begin_run(start)
         self.log.info("%s: revision %s, run %s", spec.name, revision_id, run_id)
+        self._take_hosts(context, store, run_id, spec)
         context["ti"].xcom_push(key=RUN, value={"run_id": run_id, "revision_id": revision_id})
         return [level.users for level in spec.benchmark.levels]
+
+    def _take_hosts(self, context: Context, store: Store, run_id: int, spec: DeploymentSpec) -> None:
+        """Raises LeaseHeld; at the last try the run has failed then."""
+        from slipway.store import State
+
+        try:
+            store.take_lease(run_id, leased_hosts(spec), self.job, LEASE_S)
+        except LeaseHeld:
+            if context["ti"].try_number > context["ti"].max_tries:
+                store.finish_run(run_id, State.FAILED)
+            raise
 
     def _base(self, store: Store) -> tuple[DeploymentSpec, str]:
         """What the conf is applied to, with its lock: the files for a deploy, else the revision that is deployed."""

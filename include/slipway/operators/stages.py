@@ -19,12 +19,14 @@ class StageOperator(BaseOperator):
     """One stage of a deployment. Looking first, it does nothing where everything is already so."""
 
     stage: ClassVar[str]
+    without_lost_hosts: ClassVar[bool] = False
+    """Whether the stage does its work on the hosts within reach where another is not."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         from slipway.hooks.hosts import open_site
 
         with recorded(context, self.stage) as recording:
-            with open_site(recording.spec, recording.lock, self.log.info) as site:
+            with open_site(recording.spec, recording.lock, self.log.info, partial=self.without_lost_hosts) as site:
                 outcome = self.converge(site)
             recording.actions, recording.detail = outcome.actions, dict(outcome.detail)
             self.record(recording, outcome)
@@ -69,6 +71,19 @@ class RayClusterOperator(StageOperator):
     custom_operator_name = "Ray cluster"
 
 
+class NetworkOperator(StageOperator):
+    """Keeps the figure; where the proof is not made again, that of the run which brought up what runs now."""
+
+    stage = "network"
+    custom_operator_name = "Network proof"
+
+    def record(self, recording: Recording, outcome: Outcome) -> None:
+        if "kept" in outcome.detail:
+            recording.keep_network()
+        else:
+            recording.store.add_snapshot(recording.run_id, {"network": dict(outcome.detail)})
+
+
 class ServeOperator(StageOperator):
     """From here on the host runs this revision, ready or not."""
 
@@ -85,10 +100,13 @@ class ServeOperator(StageOperator):
 
 
 class ReadyOperator(StageOperator):
+    """The first stage that a run of the benchmark alone shares with the deploy that it measures."""
+
     stage = "ready"
     custom_operator_name = "Ready"
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
+        recording.keep_network()
         recording.store.set_current(recording.run_id, recording.revision_id, recording.spec.endpoint)
 
 
@@ -109,11 +127,16 @@ class SmokeOperator(StageOperator):
 
 
 class TeardownOperator(StageOperator):
+    """Stops what is within reach, records that, and only then fails for a host that is not."""
+
     stage = "teardown"
+    without_lost_hosts = True
     custom_operator_name = "Teardown"
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
+        from slipway.stages.teardown import require_reached
         from slipway.store import State
 
+        require_reached(outcome)
         recording.store.clear_current(recording.spec.name)
         recording.store.finish_run(recording.run_id, State.SUCCESS)

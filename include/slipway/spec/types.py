@@ -30,7 +30,12 @@ OWN_ARGUMENTS = {
     "port": "serve.port",
     "tensor-parallel-size": "serve.tensor_parallel",
     "pipeline-parallel-size": "serve.pipeline_parallel",
-    "distributed-executor-backend": "(always ray)",
+    "distributed-executor-backend": "serve.backend",
+    "nnodes": "serve.backend",
+    "node-rank": "serve.backend",
+    "master-addr": "serve.backend",
+    "master-port": "ray.ports.block",
+    "headless": "serve.backend",
     "load-format": "(always safetensors)",
     "api-key": "(never on a command line)",
 }
@@ -51,7 +56,6 @@ DENIED_ARGUMENTS = {
     "hf-token": "a secret must not stand on a command line",
     "uds": "the server must listen on serve.host and serve.port",
     "grpc": "the server must speak HTTP",
-    "headless": "the head must serve",
 }
 """vLLM arguments that are refused, and why."""
 
@@ -168,6 +172,11 @@ class ServeSpec(Part):
     """The address on the head that the server listens on."""
     port: Port = 8000
     """The port that the server listens on."""
+    backend: Literal["ray", "mp"] = "ray"
+    """What joins the hosts: `ray`, a Ray cluster of this deployment's own; or `mp`, vLLM's own multi-node, which starts
+    a part of the server on every host and no Ray. With `mp` over several hosts the parts meet at the head's port
+    `ray.ports.block` + 9; each host has the same number of GPUs and gives them all; and `restart` does nothing, since a
+    part that died cannot join again: the next deploy starts them all."""
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs that share each layer."""
     pipeline_parallel: int = Field(default=1, ge=1)
@@ -360,4 +369,11 @@ class DeploymentSpec(Part):
             raise ValueError(
                 f"serve: tensor_parallel x pipeline_parallel = {wanted} GPUs, but the hosts have {self.gpus} together"
             )
+        if self.serve.backend == "mp" and len(self.hosts) > 1:
+            for host in self.hosts:
+                if host.gpus * len(self.hosts) != wanted:
+                    raise ValueError(
+                        f"serve: backend mp gives each of {len(self.hosts)} hosts the same share of {wanted} GPUs "
+                        f"(tensor_parallel x pipeline_parallel), but {host.name} has {host.gpus}"
+                    )
         return self

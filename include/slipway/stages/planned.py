@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slipway.commands import kit, python_env
-from slipway.facts.role import RoleState
 from slipway.spec import DeploymentSpec, Layout
-from slipway.stages import environment, ray_cluster, serve, weights
+from slipway.stages import environment, network, ray_cluster, serve, weights
 from slipway.stages.site import Action, Plan
 
 
 def planned(spec: DeploymentSpec, lock: str) -> Iterator[tuple[str, Action]]:
-    """Each acting command with its stage, in the order in which they would run. The hosts are not touched."""
+    """Each acting command, and the network proof, with its stage, in the order of a run. Nothing is run here."""
     interpreter = python_env.python(spec, lock)
     model = f"{Layout(spec.root).models(spec.weights.name)}/current" if spec.weights.stage else spec.weights.source
     server = serve.wanted(spec, interpreter, model)
@@ -21,7 +20,8 @@ def planned(spec: DeploymentSpec, lock: str) -> Iterator[tuple[str, Action]]:
         "environment": environment.plan(spec, lock, {}),
         "weights": weights.plan(spec, {}),
         "ray_cluster": ray_cluster.plan(spec, interpreter, ray_cluster.Seen(), fresh_token=""),
-        "serve": serve.plan(spec, server, RoleState(server.name)),
+        "network": network.plan(spec, interpreter),
+        "serve": serve.plan(spec, server, {}),
     }
     for stage, rounds in stages.items():
         for actions in rounds:

@@ -1,39 +1,88 @@
-"""Stage *serve*: vLLM runs on the head as the deployment says, kept by the agent, apart from Airflow."""
+"""Stage *serve*: vLLM runs as the deployment says, kept by the agents, apart from Airflow.
+
+Over Ray it is one role on the head; with backend mp a role on every host, which live and end together.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from slipway.commands import agent, python_env, ray, vllm
 from slipway.commands.agent import Role
-from slipway.errors import SpecError
-from slipway.facts.role import RoleState, role
+from slipway.errors import ServerDied, SpecError
+from slipway.facts.role import RoleState, last_lines, role
 from slipway.facts.vllm import refused_argument
-from slipway.spec import DeploymentSpec
+from slipway.hosts import on_each
+from slipway.spec import DeploymentSpec, HostSpec
 from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
 from slipway.stages.weights import model_path
 
+Roles = Mapping[str, Role]
+"""The wanted parts of the server, by host; the head's is the first."""
 
-def wanted(spec: DeploymentSpec, interpreter: str, model: str) -> Role:
-    return vllm.role(spec, interpreter, model, ray.client_env(spec))
+Seen = Mapping[str, RoleState]
+"""What runs of the server on each host, also where the deployment wants none."""
 
 
-def plan(spec: DeploymentSpec, server: Role, seen: RoleState) -> Plan:
-    """Stop a server that is not as wanted, start the one that is."""
-    if seen.alive and seen.digest == server.digest():
+def wanted(spec: DeploymentSpec, interpreter: str, model: str) -> Roles:
+    return {
+        host.name: vllm.role(spec, host, _program(spec, host, interpreter), model, variables(spec, host))
+        for host in vllm.hosts(spec)
+    }
+
+
+def _program(spec: DeploymentSpec, host: HostSpec, interpreter: str) -> tuple[str, ...]:
+    if host == spec.head:
+        return (interpreter, "-m", vllm.MODULE)
+    return python_env.program(interpreter, "headless", timeout_s=0).argv
+
+
+def variables(spec: DeploymentSpec, host: HostSpec) -> Mapping[str, str]:
+    """What the server's workers have on a host: the variables of their Ray, or without Ray their own."""
+    return ray.client_env(spec, host) if spec.serve.backend == "ray" else vllm.env(spec, host)
+
+
+def look(site: Site) -> Seen:
+    names = {host.name: vllm.role_name(site.spec, host) for host in site.spec.hosts}
+    return on_each(site.hosts.values(), lambda host: role(host, site.root, names[host.name]))
+
+
+def plan(spec: DeploymentSpec, parts: Roles, seen: Seen) -> Plan:
+    """Where one part is not as wanted, stop every part, the head's first, and start all that are wanted."""
+    alive = {host.name: seen[host.name] for host in spec.hosts if host.name in seen and seen[host.name].alive}
+    if {name: state.digest for name, state in alive.items()} == {name: part.digest() for name, part in parts.items()}:
         return
-    if seen.alive:
-        yield [Action(spec.head.name, agent.stop(spec.root, server.name), "stop vLLM: its arguments have changed")]
-    yield [starting(spec.head.name, spec.root, server, "start vLLM")]
+    stops = [
+        Action(name, agent.stop(spec.root, state.role), "stop vLLM: it is not as wanted")
+        for name, state in alive.items()
+    ]
+    yield from ([stop] for stop in stops if stop.host == spec.head.name)
+    if rest := [stop for stop in stops if stop.host != spec.head.name]:
+        yield rest
+    yield [starting(name, spec.root, part, "start vLLM") for name, part in parts.items()]
 
 
 def converge(site: Site) -> Outcome:
     """Start the server where it does not run as wanted. Raises SpecError for arguments that this vLLM refuses."""
     interpreter = python_env.python(site.spec, site.lock)
-    server = wanted(site.spec, interpreter, model_path(site))
-    rounds = list(plan(site.spec, server, role(site.head, site.root, server.name)))
+    parts = wanted(site.spec, interpreter, model_path(site))
+    server = parts[site.spec.head.name]
+    rounds = list(plan(site.spec, parts, look(site)))
     if rounds:
         _require_accepted(site, interpreter, server)
     actions = act(site, rounds)
     return Outcome(actions, {"endpoint": site.spec.endpoint, "command": server.steps[0].line()})
+
+
+def require_alive(site: Site) -> None:
+    """Raises ServerDied, which names every part of the server that has ended, with its last lines."""
+    hosts = [site.hosts[host.name] for host in vllm.hosts(site.spec)]
+    names = {host.name: vllm.role_name(site.spec, host) for host in site.spec.hosts}
+    states = on_each(hosts, lambda host: role(host, site.root, names[host.name]))
+    ended = {host.name: host for host in hosts if not states[host.name].alive}
+    if ended:
+        told = [f"[{n}] vLLM ended: {states[n].ended}\n{last_lines(h, site.root, names[n])}" for n, h in ended.items()]
+        raise ServerDied("\n".join(told), hint="mend what its last lines name")
 
 
 def _require_accepted(site: Site, interpreter: str, server: Role) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slipway.commands import agent, kit
 from slipway.commands.agent import Role
-from slipway.hosts import Host, checked, on_each
+from slipway.errors import HostError
+from slipway.hosts import Host, checked, on_each, on_each_fit
 from slipway.shell import Command
 from slipway.spec import DeploymentSpec
 
@@ -51,12 +52,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Site:
-    """The deployment and its open hosts. ``lock`` is the text of the lock file, ``say`` writes a line to the log."""
+    """The deployment and its open hosts. ``lock`` is the text of the lock file, ``say`` writes a line to the log.
+
+    ``out_of_reach`` are hosts of the deployment that are not among ``hosts``, and why: only where a stage can do
+    without them.
+    """
 
     spec: DeploymentSpec
     hosts: Mapping[str, Host]
     lock: str = ""
     say: Say = print
+    out_of_reach: Mapping[str, HostError] = field(default_factory=dict)
 
     @property
     def root(self) -> str:
@@ -69,6 +75,11 @@ class Site:
     def prepare(self) -> None:
         """Put Slipway's own programs on each host where they are not there yet."""
         on_each(self.hosts.values(), lambda host: prepare(host, self.root))
+
+    def within_reach(self) -> Site:
+        """Prepare what can be prepared: this deployment with those hosts alone."""
+        fit, unfit = on_each_fit(self.hosts.values(), lambda host: prepare(host, self.root))
+        return replace(self, hosts={name: self.hosts[name] for name in fit}, out_of_reach=unfit)
 
 
 def prepare(host: Host, root: str) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from slipway.store.database import Database, existing, insert_into, record
+from slipway.store.leases import give_back
 from slipway.store.models import RunRow, SmokeRow, StageRow
 from slipway.store.records import Run, RunStart, SmokeCheck, Stage, State
 
@@ -38,12 +39,16 @@ class Runs(Database):
             row.snapshot = _merged(row.snapshot, part)
 
     def finish_run(self, run_id: int, state: State, verdict: str | None = None, verdict_reason: str = "") -> None:
-        """The run's end. Without a verdict an earlier one stays. Stages that a failed run left behind are closed."""
+        """The run's end. Without a verdict an earlier one stays.
+
+        Its hosts are free at once. Stages that a failed run left behind are closed.
+        """
         with self._writing() as session:
             row = existing(session, RunRow, run_id, lock=True)
             row.state, row.ended_at = state, datetime.now(UTC)
             if verdict is not None:
                 row.verdict, row.verdict_reason = verdict, verdict_reason
+            give_back(session, run_id)
             if state is State.FAILED:
                 _close_lost(session, StageRow.run_id == run_id)
 
@@ -79,9 +84,13 @@ class Runs(Database):
             return {row.deployment: row.revision_id for row in rows if row.revision_id}
 
     def begin_stage(self, run_id: int, name: str, map_index: int = -1, try_number: int = 1) -> int:
-        """The id of this try's row; begun twice it is the same row. Earlier tries that never ended are closed."""
+        """The id of this try's row; begun twice it is the same row. Earlier tries that never ended are closed.
+
+        A run that had ended runs again: one of its tasks was cleared.
+        """
         with self._writing() as session:
-            existing(session, RunRow, run_id, lock=True)
+            run = existing(session, RunRow, run_id, lock=True)
+            run.state, run.ended_at = State.RUNNING, None
             same = (StageRow.run_id == run_id, StageRow.name == name, StageRow.map_index == map_index)
             _close_lost(session, *same, StageRow.try_number < try_number)
             row = session.scalar(select(StageRow).where(*same, StageRow.try_number == try_number))

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from slipway.errors import HostUnreachable, SpecError
+from slipway.errors import HostUnreachable, LeaseHeld, SpecError
+from slipway.operators import lease
 from slipway.operators.dag import close_failed_run
 from slipway.operators.recording import recorded
 from slipway.operators.resolve import ResolveOperator
-from slipway.store import State
+from slipway.store import RunStart, State
 
 
 @pytest.fixture
@@ -59,3 +62,36 @@ def test_a_run_that_could_not_say_so_is_closed_by_its_dag(store, begun):
     assert store.runs("demo")[0].state == State.FAILED
     assert only_stage(store).state == State.FAILED
     close_failed_run({**begun, "dag_run": type(begun["dag_run"])("demo.deploy", "never begun", None)})
+
+
+def test_a_stage_holds_the_hosts_and_prolongs_the_lease(store, begun, monkeypatch, eventually):
+    monkeypatch.setattr(lease, "PROLONG_EVERY_S", 0.02)
+    [at_first] = store.leases()
+    with recorded(begun, "serve"):
+        [taken] = store.leases()
+        assert (taken.host, taken.run_id, taken.purpose) == (at_first.host, at_first.run_id, "deploy (serve)")
+        eventually(lambda: store.leases()[0].until > taken.until)
+    [kept] = store.leases()
+    time.sleep(0.1)
+    assert store.leases() == [kept]
+
+
+def test_a_stage_whose_hosts_are_in_other_hands_does_nothing(store, begun, monkeypatch):
+    [mine] = store.leases()
+    store.release_lease(mine.run_id)
+    other = store.begin_run(RunStart("other", "deploy", "other.deploy", "r1"))
+    store.take_lease(other, [mine.host], "deploy", 60)
+    with pytest.raises(LeaseHeld, match=f"held by run {other} of other"), recorded(begun, "serve"):
+        pytest.fail("the stage ran")
+    assert f"held by run {other} of other" in only_stage(store).error
+    assert [lease.run_id for lease in store.leases()] == [other]
+
+
+def test_the_end_of_a_run_frees_its_hosts_however_it_ends(store, begun):
+    with pytest.raises(AirflowFailException), recorded(begun, "serve"):
+        raise SpecError("wrong")
+    assert store.leases() == []
+    with recorded(begun, "serve"):
+        assert len(store.leases()) == 1
+    close_failed_run(begun)
+    assert store.leases() == []

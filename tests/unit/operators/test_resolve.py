@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from slipway.errors import LeaseHeld
+from slipway.operators.lease import leased_hosts
 from slipway.operators.resolve import ResolveOperator
 from slipway.store import State
 
@@ -51,6 +53,7 @@ def test_a_benchmark_is_of_what_is_deployed(store, make_context):
     resolve(deployed)
     ids = deployed["ti"].xcoms["run"]
     store.set_current(ids["run_id"], ids["revision_id"], "http://127.0.0.1:28000")
+    store.finish_run(ids["run_id"], State.SUCCESS)
     measured = make_context("benchmark", {"users": [3]}, "r2")
     assert resolve(measured, "benchmark") == [3]
     spec = store.spec(measured["ti"].xcoms["run"]["revision_id"])
@@ -68,3 +71,47 @@ def test_a_benchmark_cannot_change_the_server(store, make_context):
 
 def test_a_teardown_needs_no_deployment(store, make_context):
     assert resolve(make_context("teardown"), "teardown") == [1, 4]
+
+
+def test_a_run_holds_its_hosts_from_the_start(store, make_context):
+    context = make_context()
+    resolve(context)
+    ids = context["ti"].xcoms["run"]
+    hosts = leased_hosts(store.spec(ids["revision_id"]))
+    assert [(lease.host, lease.run_id, lease.purpose) for lease in store.leases()] == [
+        (hosts[0], ids["run_id"], "deploy")
+    ]
+
+
+def test_a_second_taker_waits_and_fails_with_the_holders_name(store, make_context):
+    first = make_context()
+    resolve(first)
+    holder = store.run_by_id(first["ti"].xcoms["run"]["run_id"])
+    second = make_context("teardown", run_id="r2")
+    for attempt, state in ((1, State.RUNNING), (3, State.FAILED)):
+        second["ti"].try_number = attempt
+        with pytest.raises(LeaseHeld, match=f"held by run {holder.id} of demo for deploy until") as held:
+            resolve(second, "teardown")
+        assert held.value.transient
+        assert store.run("demo.teardown", "r2").state == state
+    assert second["ti"].xcoms == {}
+    store.finish_run(holder.id, State.SUCCESS)
+    resolve(second, "teardown")
+    assert [lease.purpose for lease in store.leases()] == ["teardown"]
+
+
+def test_a_database_that_fails_is_no_reason_to_wait_for_an_hour(make_context, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__STORE_URL", f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(AirflowFailException):
+        resolve(make_context())
+
+
+def test_hosts_are_leased_by_address_and_those_without_ssh_by_their_machine_too(store, make_context, monkeypatch):
+    context = make_context()
+    resolve(context)
+    spec = store.spec(context["ti"].xcoms["run"]["revision_id"])
+    local = spec.hosts[0]
+    far = local.model_copy(update={"name": "far", "connection": "ssh_far", "address": "10.0.0.7"})
+    monkeypatch.setattr("platform.node", lambda: "site-a")
+    both = spec.model_copy(update={"hosts": (local, far)})
+    assert leased_hosts(both) == [f"site-a/{local.address}", "10.0.0.7"]

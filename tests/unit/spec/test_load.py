@@ -69,6 +69,18 @@ def test_all_shipped_deployments_load():
             "{model_name: tiny, args: {port: 1}}",
             "serve: args.port: not here, `serve.port` decides it",
         ),
+        *(
+            ("{model_name: tiny}", f"{{model_name: tiny, args: {{{name}: 1}}}}", f"args.{name}: not here, `{field}`")
+            for name, field in {
+                "distributed-executor-backend": "serve.backend",
+                "nnodes": "serve.backend",
+                "node-rank": "serve.backend",
+                "master-addr": "serve.backend",
+                "master-port": "ray.ports.block",
+                "headless": "serve.backend",
+            }.items()
+        ),
+        ("{model_name: tiny}", "{model_name: tiny, backend: uni}", "serve.backend: Input should be 'ray' or 'mp'"),
         ("{model_name: tiny}", "{model_name: tiny, args: {middleware: x}}", "args.middleware: denied"),
         ("{model_name: tiny}", "{model_name: tiny, env: {LD_PRELOAD: x}}", "env.LD_PRELOAD: denied"),
         ("{model_name: tiny}", "{model_name: tiny, env: {PYTHONPATH: x}}", "env.PYTHONPATH: denied"),
@@ -93,6 +105,19 @@ def test_faults_name_the_field(old, new, named):
         parsed(MINIMAL.replace(old, new, 1))
     assert named in str(caught.value)
     assert "next:" in str(caught.value)
+
+
+@pytest.mark.parametrize(("gpus", "tensor_parallel", "fits"), [(2, 4, True), (2, 2, False), (4, 4, False)])
+def test_mp_takes_every_gpu_of_hosts_that_are_alike(gpus, tensor_parallel, fits):
+    """vLLM takes the ranks of one host from how many devices it has, not from how many it was asked to use."""
+    hosts = f"hosts: [{{name: a, address: 10.0.0.1, gpus: 2}}, {{name: b, address: 10.0.0.2, gpus: {gpus}}}]"
+    serve = f"{{model_name: tiny, backend: mp, tensor_parallel: {tensor_parallel}}}"
+    text = MINIMAL.replace("hosts: [{name: a, connection: ssh_a, address: 10.0.0.1}]", hosts)
+    if fits:
+        assert parsed(text.replace("{model_name: tiny}", serve)).serve.backend == "mp"
+        return
+    with pytest.raises(SpecError, match="backend mp gives each of 2 hosts the same share of"):
+        parsed(text.replace("{model_name: tiny}", serve))
 
 
 def test_all_faults_are_listed_at_once():

@@ -24,3 +24,9 @@ benchmark: {levels: [{users: 1}]}
 @pytest.fixture
 def spec() -> DeploymentSpec:
     return parse_deployment(TWO_HOSTS, origin="pair.yaml", base=Path("/"))
+
+
+@pytest.fixture
+def mp(spec: DeploymentSpec) -> DeploymentSpec:
+    """The same over vLLM's own processes."""
+    return spec.model_copy(update={"serve": spec.serve.model_copy(update={"backend": "mp"})})

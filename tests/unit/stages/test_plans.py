@@ -116,7 +116,7 @@ class TestRayCluster:
         seen = self.seen(spec)
         roles = {**seen.roles, "b": RoleState("pair.ray-worker", "failed", False)}
         assert self.plan(spec, self.seen(spec, roles=roles)) == [
-            ("a", "stop vLLM: its Ray cluster starts anew"),
+            ("a", "stop vLLM: its Ray cluster ends"),
             ("a", "stop Ray: it is not as wanted"),
             ("a", "start Ray's head"),
             ("b", "join the cluster"),
@@ -139,6 +139,26 @@ class TestRayCluster:
                 assert TOKEN not in action.command.line()
                 assert TOKEN not in action.command.text()
 
+    def test_workers_join_in_the_order_of_the_file(self, spec):
+        third = spec.workers[0].model_copy(update={"name": "c", "address": "10.0.0.3"})
+        three = spec.model_copy(update={"hosts": (*spec.hosts, third)})
+        rounds = [[action.host for action in step] for step in ray_cluster.plan(three, PYTHON, ray_cluster.Seen(), "t")]
+        assert rounds == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+
+    def test_no_ray_for_mp(self, mp):
+        assert self.plan(mp, ray_cluster.Seen()) == []
+        assert ray.ports(mp, mp.head) == ray.ports(mp, mp.workers[0]) == ()
+
+    def test_mp_stops_the_cluster_of_an_earlier_revision(self, spec, mp):
+        assert self.plan(mp, self.seen(spec)) == [
+            ("a", "stop vLLM: its Ray cluster ends"),
+            ("a", "stop Ray: it is not used any more"),
+            ("b", "stop Ray: it is not used any more"),
+        ]
+
+    def test_mp_leaves_its_own_server_alone(self, spec, mp):
+        assert self.plan(mp, dataclasses.replace(self.seen(spec), roles={})) == []
+
     def test_each_host_has_its_own_address(self, spec):
         for host in spec.hosts:
             step = ray.role(spec, host, PYTHON).steps[0]
@@ -148,30 +168,95 @@ class TestRayCluster:
 
 
 class TestServe:
-    def server(self, spec):
+    def parts(self, spec):
         return serve.wanted(spec, PYTHON, "/m/tiny")
 
+    def seen(self, parts, **digests):
+        """What runs where: what is wanted, but for ``digests`` by host; None is dead."""
+        states = {host: RoleState(part.name, "ready", True, part.digest()) for host, part in parts.items()}
+        for host, digest in digests.items():
+            states[host] = dataclasses.replace(states[host], alive=digest is not None, digest=digest or "")
+        return states
+
     def test_started_where_it_does_not_run(self, spec):
-        assert told(serve.plan(spec, self.server(spec), RoleState("pair.vllm"))) == [("a", "start vLLM")]
+        assert told(serve.plan(spec, self.parts(spec), {"a": RoleState("pair.vllm")})) == [("a", "start vLLM")]
 
     def test_left_alone_where_it_runs_as_wanted(self, spec):
-        server = self.server(spec)
-        assert told(serve.plan(spec, server, RoleState("pair.vllm", "ready", True, server.digest()))) == []
+        parts = self.parts(spec)
+        assert told(serve.plan(spec, parts, self.seen(parts))) == []
 
     def test_replaced_where_it_differs(self, spec):
-        assert told(serve.plan(spec, self.server(spec), RoleState("pair.vllm", "ready", True, "other"))) == [
-            ("a", "stop vLLM: its arguments have changed"),
+        parts = self.parts(spec)
+        assert told(serve.plan(spec, parts, self.seen(parts, a="other"))) == [
+            ("a", "stop vLLM: it is not as wanted"),
             ("a", "start vLLM"),
         ]
 
     def test_another_load_test_is_no_reason_to_restart(self, spec):
         longer = spec.model_copy(update={"benchmark": spec.benchmark.model_copy(update={"seconds": 7})})
-        assert self.server(longer).digest() == self.server(spec).digest()
+        assert self.parts(longer)["a"].digest() == self.parts(spec)["a"].digest()
 
-    def test_always_over_ray_and_from_safetensors(self, spec):
-        argv = self.server(spec).steps[0].argv
+    def test_one_role_over_ray_and_from_safetensors(self, spec):
+        parts = self.parts(spec)
+        assert list(parts) == ["a"]
+        argv = parts["a"].steps[0].argv
         assert "--distributed-executor-backend=ray" in argv
         assert "--load-format=safetensors" in argv
+        assert not [word for word in argv if word.startswith(("--nnodes", "--node-rank", "--master", "--headless"))]
+        assert (parts["a"].restart, parts["a"].ports) == (True, (9000,))
+
+    def test_mp_has_a_part_on_every_host(self, mp):
+        parts = self.parts(mp)
+        head, worker = parts["a"], parts["b"]
+        assert (head.name, worker.name) == ("pair.vllm", "pair.vllm-worker")
+        place = ["--nnodes=2", "--node-rank=0", "--master-addr=10.0.0.1", "--master-port=20009"]
+        assert [word for word in head.steps[0].argv if word in place] == place
+        assert "--headless" not in head.steps[0].argv
+        place[1:2] = ["--node-rank=1"]
+        assert [word for word in worker.steps[0].argv if word in [*place, "--headless"]] == [*place, "--headless"]
+        assert worker.steps[0].argv[:2] == (PYTHON, "-c")
+        same = [word for word in head.steps[0].argv[3:] if not word.startswith("--node-rank")]
+        assert [w for w in worker.steps[0].argv[3:] if not w.startswith(("--node-rank", "--headless"))] == same
+        assert "--distributed-executor-backend=mp" in same
+
+    def test_parts_of_mp_have_their_own_address_and_nothing_of_ray(self, mp):
+        for host in mp.hosts:
+            part = self.parts(mp)[host.name]
+            env = part.steps[0].env
+            assert env["VLLM_HOST_IP"] == host.address
+            assert not [name for name in env if name.startswith("RAY_")]
+            assert not part.restart, "one part alone would not find the others"
+        assert self.parts(mp)["a"].ports == (9000, 20009)
+        assert self.parts(mp)["b"].ready_url is None
+
+    def test_mp_on_one_host_is_one_server(self, mp):
+        alone = mp.model_copy(update={"hosts": mp.hosts[:1]})
+        [server] = self.parts(alone).values()
+        assert "--distributed-executor-backend=mp" in server.steps[0].argv
+        assert not [word for word in server.steps[0].argv if "--nnodes" in word or "--master" in word]
+        assert (server.restart, server.ports) == (True, (9000,))
+
+    @pytest.mark.parametrize("lost", [{"a": "other"}, {"b": "other"}])
+    def test_one_changed_part_of_mp_restarts_all_head_first(self, mp, lost):
+        parts = self.parts(mp)
+        plan = serve.plan(mp, parts, self.seen(parts, **lost))
+        rounds = [[(action.host, action.why) for action in step] for step in plan]
+        stop, start = "stop vLLM: it is not as wanted", "start vLLM"
+        assert rounds == [[("a", stop)], [("b", stop)], [("a", start), ("b", start)]]
+
+    def test_one_dead_part_of_mp_restarts_all(self, mp):
+        parts = self.parts(mp)
+        assert told(serve.plan(mp, parts, self.seen(parts))) == []
+        assert [host for host, why in told(serve.plan(mp, parts, self.seen(parts, b=None))) if "stop" in why] == ["a"]
+        assert [host for host, why in told(serve.plan(mp, parts, self.seen(parts, a=None))) if "stop" in why] == ["b"]
+
+    def test_back_to_ray_stops_the_parts_of_mp(self, spec, mp):
+        stopped = [action for step in serve.plan(spec, self.parts(spec), self.seen(self.parts(mp))) for action in step]
+        assert [(action.host, asked(action)["role"]) for action in stopped] == [
+            ("a", "pair.vllm"),
+            ("b", "pair.vllm-worker"),
+            ("a", "pair.vllm"),
+        ]
 
     @pytest.mark.parametrize(
         ("value", "words"),
@@ -206,6 +291,18 @@ class TestTeardown:
             ("b", "remove Ray's own session folder"),
         ]
 
+    def test_every_part_of_mp_head_first(self, mp):
+        seen = {
+            "a": {"pair.vllm": RoleState("pair.vllm", "ready", True)},
+            "b": {"pair.vllm-worker": RoleState("pair.vllm-worker", "running", True)},
+        }
+        assert told(teardown.plan(mp, seen)) == [
+            ("a", "stop pair.vllm"),
+            ("a", "forget pair.vllm"),
+            ("b", "stop pair.vllm-worker"),
+            ("b", "forget pair.vllm-worker"),
+        ]
+
     def test_nothing_where_nothing_is(self, spec):
         assert told(teardown.plan(spec, {"a": {}, "b": {}})) == []
 
@@ -226,6 +323,6 @@ def test_no_plan_uses_ray_stop_or_kills_by_name(spec):
 
 def test_jobs_have_names_of_their_own(spec):
     names = [python_env.build(spec, LOCK, ()).name, weights_commands.copy(spec).name, vllm.role_name(spec)]
-    names += [ray.role_name(spec, host) for host in spec.hosts]
-    assert len(set(names)) == 5
+    names += [role_name(spec, host) for host in spec.hosts for role_name in (ray.role_name, vllm.role_name)]
+    assert len(set(names)) == 6
     assert all(isinstance(agent.Role(name, ()).digest(), str) for name in names)

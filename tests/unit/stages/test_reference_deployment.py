@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -84,6 +85,18 @@ def test_the_worker_joins_with_its_own_address(lines):
     assert {f"--node-ip-address={WORKER}", f"--address={HEAD}:6379", "--num-gpus=8"} <= set(words)
     assert "--head" not in words
     assert {"VLLM_HOST_IP": WORKER, **COLLECTIVES}.items() <= env.items()
+
+
+def test_the_network_is_proven_by_all_ranks_with_the_servers_own_variables(spec, lock):
+    told = {(stage, action.host): action.command for stage, action in planned(spec, lock)}
+    for name, address, first in (("node-72", HEAD, 0), ("node-74", WORKER, 8)):
+        command = told["network", name]
+        asked = json.loads(command.stdin)
+        assert {"VLLM_HOST_IP": address, **COLLECTIVES}.items() <= command.env.items()
+        assert (asked["backend"], asked["first"], asked["ranks"], asked["world"]) == ("nccl", first, 8, 16)
+        assert asked["store"][0] == HEAD
+    stages = list(dict.fromkeys(stage for stage, _ in told))
+    assert stages[stages.index("network") - 1 :][:3] == ["ray_cluster", "network", "serve"]
 
 
 def test_vllm_has_every_setting(lines):

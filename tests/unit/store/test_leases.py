@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from slipway.errors import StoreError
-from slipway.store import RunStart, Store, open_store
+from slipway.store import RunStart, State, Store, open_store
 
 HOSTS = ("10.0.0.1", "10.0.0.2")
 
@@ -61,6 +61,46 @@ def test_an_expired_lease_is_taken_over(store: Store) -> None:
     store.take_lease(other, HOSTS, "deploy", 60)
     store.release_lease(crashed)
     assert {lease.run_id for lease in store.leases()} == {other}
+
+
+@pytest.mark.parametrize("state", [State.SUCCESS, State.FAILED])
+def test_the_end_of_a_run_gives_its_hosts_back(store: Store, state: State) -> None:
+    run, other = begin(store, "r1"), begin(store, "r2")
+    store.take_lease(run, HOSTS[:1], "deploy", 60)
+    store.take_lease(other, HOSTS[1:], "deploy", 60)
+    store.finish_run(run, state)
+    assert {lease.run_id for lease in store.leases()} == {other}
+
+
+def test_a_run_that_has_ended_keeps_nobody_away(store: Store) -> None:
+    ended, other = begin(store, "r1"), begin(store, "r2")
+    store.finish_run(ended, State.FAILED)
+    store.take_lease(ended, HOSTS, "deploy", 60)
+    assert store.leases() == []
+    store.take_lease(other, HOSTS, "deploy", 60)
+    assert {lease.run_id for lease in store.leases()} == {other}
+
+
+def test_a_cleared_task_has_its_run_hold_the_hosts_again(store: Store) -> None:
+    run, other = begin(store, "r1"), begin(store, "r2")
+    store.finish_run(run, State.FAILED)
+    store.begin_stage(run, "serve", try_number=2)
+    assert (store.run_by_id(run).state, store.run_by_id(run).ended_at) == (State.RUNNING, None)
+    store.take_lease(run, HOSTS, "deploy", 60)
+    with pytest.raises(StoreError, match=f"held by run {run}"):
+        store.take_lease(other, HOSTS, "deploy", 60)
+
+
+def test_what_is_prolonged_is_what_the_run_still_holds(store: Store) -> None:
+    late, other = begin(store, "r1"), begin(store, "r2")
+    store.take_lease(late, HOSTS, "deploy", 0.01)
+    time.sleep(0.02)
+    store.take_lease(other, HOSTS[:1], "deploy", 60)
+    store.prolong_lease(late, 600)
+    held = {lease.host: lease for lease in store.leases()}
+    assert {host: lease.run_id for host, lease in held.items()} == {HOSTS[0]: other, HOSTS[1]: late}
+    soon = datetime.now(UTC) + timedelta(seconds=300)
+    assert held[HOSTS[0]].until < soon < held[HOSTS[1]].until
 
 
 def test_of_many_takers_one_wins(store: Store) -> None:

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,8 @@ class Seen(NamedTuple):
 
 
 class Role:
-    """``folder/name``: ``state.json``, ``processes.json``, ``lock``, ``log``, and ``log.1`` of the start before."""
+    """The folder ``folder/name``: ``state.json``, ``processes.json``, ``shared_memory.json``, ``lock``, ``log``, and
+    ``log.1`` of the start before."""
 
     def __init__(self, folder: Path, name: str) -> None:
         if NAME.fullmatch(name) is None:
@@ -61,6 +62,14 @@ class Role:
     def record(self, processes: Iterable[Seen]) -> None:
         """Write down which processes are ours. A power cut ends them all, so nothing waits for the disk."""
         replace(self.path / "processes.json", json.dumps(list(processes)).encode(), 0o600, durable=False)
+
+    def shared_memory(self) -> Any:
+        """What the agent wrote of the role's shared memory; None before the first start."""
+        return self._read("shared_memory.json")
+
+    def record_shared_memory(self, record: Mapping[str, Any]) -> None:
+        """Shared memory does not outlast a power cut, so nothing waits for the disk."""
+        replace(self.path / "shared_memory.json", json.dumps(record).encode(), 0o600, durable=False)
 
     def claim(self) -> int | None:
         """Take the lock and return its descriptor; None while somebody else holds it.

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from slipway.remote.agent.ending import end
 from slipway.remote.agent.marks import mark_of
 from slipway.remote.agent.role import Role, Seen
+from slipway.remote.agent.shared_memory import SharedMemory
 from slipway.remote.agent.state import EMPTY, WORKING, State, ending
 from slipway.remote.processes import Process, boot_id, look, table
 
@@ -41,15 +42,17 @@ def agent_of(role: Role) -> Process | None:
 def sweep(role: Role, *, hurried: bool = False) -> list[Process]:
     """End what a dead agent has left, in the stages that the role asked for, or with no time between them.
 
-    Returns what is still there. Only for the holder of the lock.
+    Its shared memory goes with it. Returns the processes that are still there. Only for the holder of the lock.
     """
     state = role.state()
     if state is None:
         return []
-    remnants = Remnants(role, state)
+    remnants, memory = Remnants(role, state), SharedMemory.recorded(role)
+    memory.look(remnants.living())
     leader = next((process for process in remnants.living() if process.pid == state["session"]), None)
     term_s, group_s = (0.0, 0.0) if hurried else (state["term_s"], state["group_s"])
     left = [*end(leader, remnants.living, term_s, group_s), *remnants.unproven]
+    memory.remove()
     if not left:
         role.record([])
     return left

@@ -14,6 +14,7 @@ from slipway.remote.agent.ending import end
 from slipway.remote.agent.family import Family, become_subreaper
 from slipway.remote.agent.ready import ready
 from slipway.remote.agent.role import Role
+from slipway.remote.agent.shared_memory import SharedMemory
 from slipway.remote.agent.state import ending, first_state, now
 from slipway.remote.agent.wanted import Wanted
 from slipway.remote.processes import Process, look
@@ -44,6 +45,7 @@ class Agent:
         self._log = log
         self._report: Callable[[str], None] | None = report
         self._family = Family(role)
+        self._memory = SharedMemory.begin(role)
         self._state = first_state(role.name, wanted)
         self._saved = False
         self._asked = False
@@ -103,7 +105,7 @@ class Agent:
 
     def _watch(self) -> None:
         """What is done once a second: find our processes, see whether the server is ready, write what is new."""
-        self._family.living()
+        self._memory.watch(self._family.living())
         url = self._wanted.ready_url
         waits = self._state["ready_at"] is None and self._is_last(self._state["step"])
         if url is not None and waits and ready(url, READY_TIMEOUT_S):
@@ -168,8 +170,11 @@ class Agent:
             self._say(f"ended unasked ({ended['reason']}) and will be started again")
 
     def _sweep(self, *, asked: bool) -> list[Process]:
+        self._memory.look(self._family.living())
         leader = look(self._family.session) if asked else None
-        return end(leader, self._family.living, self._wanted.term_s, self._wanted.group_s)
+        left = end(leader, self._family.living, self._wanted.term_s, self._wanted.group_s)
+        self._memory.remove()
+        return left
 
     def _finish(self, state: str, ended: dict[str, Any]) -> None:
         self._family.living()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slipway.remote.agent.role import folder_of, released, role_of, roles_in
+from slipway.remote.agent.shared_memory import SharedMemory
 from slipway.remote.agent.standing import status
 from slipway.remote.agent.starting import run, start
 from slipway.remote.agent.state import WORKING, State
@@ -61,7 +62,7 @@ def wait(request: Request) -> dict[str, Any]:
 
 
 def forget(request: Request) -> dict[str, Any]:
-    """Remove the folder of a role of which nothing is alive."""
+    """Remove the folder of a role of which nothing is alive, and what is still there of its shared memory."""
     role = role_of(request)
     if not role.path.exists():
         return {"forgotten": False}
@@ -72,6 +73,7 @@ def forget(request: Request) -> dict[str, Any]:
         orphans = ", ".join(map(str, status(role)["orphans"]))
         if orphans:
             raise Refused(f"processes of the role {role.name} are alive: {orphans}", "stop it first")
+        SharedMemory.recorded(role).remove()
         shutil.rmtree(role.path)
     return {"forgotten": True}
 

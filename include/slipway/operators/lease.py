@@ -1,0 +1,50 @@
+"""The hosts of a run, held in the database while it works on them: one run at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from slipway.errors import StoreError
+
+if TYPE_CHECKING:
+    from slipway.spec import DeploymentSpec
+    from slipway.store import Store
+
+LEASE_S = 300.0
+"""How long a lease outlives whoever held it: the time for the next task to begin, or for a killed run to let go."""
+
+PROLONG_EVERY_S = 60.0
+
+
+def leased_hosts(spec: DeploymentSpec) -> list[str]:
+    """The hosts by address. An address of a machine that is reached without SSH may be its own alone, as 127.0.0.2
+    is: its name stands before it."""
+    from slipway.hooks.hosts import LOCAL
+
+    here = platform.node()
+    return [f"{here}/{host.address}" if host.connection == LOCAL else host.address for host in spec.hosts]
+
+
+@contextlib.contextmanager
+def held(store: Store, run_id: int, spec: DeploymentSpec, purpose: str) -> Iterator[None]:
+    """Hold the run's hosts as long as this lasts, and ``LEASE_S`` longer. Raises LeaseHeld."""
+    store.take_lease(run_id, leased_hosts(spec), purpose, LEASE_S)
+    done = threading.Event()
+    beat = threading.Thread(target=_prolong, args=(store, run_id, done), name="slipway lease", daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        done.set()
+        beat.join()
+
+
+def _prolong(store: Store, run_id: int, done: threading.Event) -> None:
+    """A database that does not answer is asked again: four times before the lease has run out."""
+    while not done.wait(PROLONG_EVERY_S):
+        with contextlib.suppress(StoreError):
+            store.prolong_lease(run_id, LEASE_S)

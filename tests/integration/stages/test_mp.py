@@ -1,0 +1,114 @@
+"""Backend mp for real: the parts of one vLLM on two addresses of this machine, without Ray, from start to teardown."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway.commands import openai, python_env, vllm
+from slipway.errors import ServerDied
+from slipway.facts.role import role, roles
+from slipway.facts.vllm import answers
+from slipway.hooks.hosts import open_site
+from slipway.hosts import LocalHost
+from slipway.spec import load_deployment, parse_deployment
+from slipway.spec.environments import load_lock
+from slipway.stages import environment, ray_cluster, ready, serve, teardown
+from slipway.stages.site import Site
+
+ROOT = Path(__file__).parents[3]
+MODEL = ROOT / ".slipway" / "shared" / "tiny-qwen3"
+SHARED_MEMORY = Path("/dev/shm")
+
+DEPLOYMENT = """
+version: 1
+name: parts
+rehearsal: true
+root: {root}
+hosts: [{{name: one, address: 127.0.0.2}}, {{name: two, address: 127.0.0.3}}]
+env: {{GLOO_SOCKET_IFNAME: lo}}
+environment: {{existing: {python}}}
+weights: {{source: {model}, name: tiny-qwen3, stage: false}}
+ray: {{ports: {{gcs: 23000, dashboard: 23001, block: 23010, workers: 23100}}}}
+serve:
+  model_name: tiny
+  host: 127.0.0.2
+  port: 23002
+  backend: mp
+  tensor_parallel: 2
+  args: {{dtype: bfloat16, enforce-eager: true, max-model-len: 512, max-num-seqs: 4}}
+  env: {{VLLM_CPU_KVCACHE_SPACE: "1"}}
+  ready_timeout_s: 240
+benchmark: {{levels: [{{users: 1}}]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """The demo's serving environment, made by the stage that makes it for everybody, where it is not there yet."""
+    demo = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
+    lock = load_lock(ROOT / "include" / "environments", demo)
+    with open_site(demo, lock, print) as site:
+        environment.converge(site)
+    return python_env.python(demo, lock)
+
+
+@pytest.fixture(scope="module")
+def in_shared_memory() -> set[Path]:
+    """What was there before the first part began."""
+    return set(SHARED_MEMORY.iterdir())
+
+
+@pytest.fixture(scope="module")
+def site(python: str, in_shared_memory: set[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    assert (MODEL / "config.json").exists(), "the rehearsal's model is missing: run `make model`"
+    root = tmp_path_factory.mktemp("mp")
+    text = DEPLOYMENT.format(root=root, python=python, model=MODEL)
+    spec = parse_deployment(text, origin="parts.yaml", base=ROOT)
+    opened = Site(spec, {host.name: LocalHost(host.name) for host in spec.hosts}, "", print)
+    opened.prepare()
+    yield opened
+    teardown.stop_all(LocalHost("one"), str(root), print)
+
+
+def part(site: Site, index: int):
+    host = site.spec.hosts[index]
+    return role(site.hosts[host.name], site.root, vllm.role_name(site.spec, host))
+
+
+def test_two_parts_without_ray_answer_a_completion(site):
+    assert ray_cluster.converge(site).actions == 0
+    assert serve.converge(site).actions == 2
+    assert ready.converge(site).detail["time_to_ready_s"] > 0
+    assert sorted(state.role for state in roles(site.head, site.root)) == ["parts.vllm", "parts.vllm-worker"]
+    [answer] = answers(site.head, site.spec, [openai.completion(site.spec, "Hello", max_tokens=4)])
+    assert answer["status"] == 200
+
+
+def test_the_same_again_does_nothing(site):
+    sessions = [part(site, 0).session, part(site, 1).session]
+    assert serve.converge(site).actions == 0
+    assert [part(site, 0).session, part(site, 1).session] == sessions
+
+
+def test_a_part_that_died_is_named_and_all_start_anew(site):
+    os.killpg(part(site, 1).session, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while part(site, 1).alive and time.monotonic() < deadline:
+        time.sleep(0.2)
+    with pytest.raises(ServerDied, match=r"\[two\] vLLM ended: signal 9"):
+        ready.converge(site)
+    serve.converge(site)
+    assert ready.converge(site).detail["restarts"] == 0
+
+
+def test_teardown_ends_every_part(site, in_shared_memory):
+    assert set(SHARED_MEMORY.iterdir()) > in_shared_memory
+    teardown.converge(site)
+    assert roles(site.head, site.root) == []
+    assert set(SHARED_MEMORY.iterdir()) <= in_shared_memory

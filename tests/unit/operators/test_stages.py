@@ -1,0 +1,105 @@
+"""What the stages keep beside their own row."""
+
+from __future__ import annotations
+
+import pytest
+
+from slipway.errors import NotConverged
+from slipway.operators.recording import Recording
+from slipway.operators.resolve import ResolveOperator
+from slipway.operators.stages import NetworkOperator, ReadyOperator, StageOperator, TeardownOperator
+from slipway.stages.site import Outcome
+from slipway.store import State
+
+FIGURE = {"backend": "nccl", "ranks": 16, "over": "IB", "busbw": 4e10}
+
+
+@pytest.fixture
+def begin(store, make_context):
+    """Begins a run of a job, as its first task does; answers its record while a stage is kept."""
+
+    def begin(job: str, dag_run_id: str) -> Recording:
+        for earlier in store.runs("demo"):
+            store.finish_run(earlier.id, State.SUCCESS)
+        context = make_context(job=job, run_id=dag_run_id)
+        ResolveOperator(task_id="resolve", deployment="demo", job=job).execute(context)
+        [run] = [run for run in store.runs("demo") if run.dag_run_id == dag_run_id]
+        return Recording(store, run.id, run.revision_id, store.spec(run.revision_id), store.lock(run.revision_id))
+
+    return begin
+
+
+def network(recording, detail) -> None:
+    NetworkOperator(task_id="network").record(recording, Outcome(detail=detail))
+
+
+def ready(recording) -> None:
+    ReadyOperator(task_id="ready").record(recording, Outcome())
+
+
+def kept(recording):
+    return recording.store.run_by_id(recording.run_id).snapshot.get("network")
+
+
+def test_the_figure_stands_beside_every_benchmark_that_follows(begin):
+    deploy = begin("deploy", "one")
+    network(deploy, FIGURE)
+    ready(deploy)
+    for dag_run_id in ("two", "three"):
+        benchmark = begin("benchmark", dag_run_id)
+        ready(benchmark)
+        assert kept(benchmark) == FIGURE
+
+
+def test_a_deploy_that_finds_its_server_keeps_the_last_figure(begin):
+    first, second = begin("deploy", "one"), begin("deploy", "two")
+    network(first, FIGURE)
+    ready(first)
+    network(second, {"kept": "the server runs on here and is left in peace"})
+    assert kept(second) == FIGURE
+
+
+def test_a_new_proof_replaces_the_figure_from_then_on(begin):
+    first, second = begin("deploy", "one"), begin("deploy", "two")
+    network(first, FIGURE)
+    ready(first)
+    network(second, {**FIGURE, "busbw": 1e10})
+    second.store.set_current(second.run_id, second.revision_id, "http://x", state="starting")
+    ready(second)
+    assert kept(second)["busbw"] == 1e10
+    assert kept(first)["busbw"] == 4e10
+
+
+def test_a_proof_that_was_needless_says_why(begin):
+    deploy = begin("deploy", "one")
+    network(deploy, {"skipped": "no host gives a GPU"})
+    assert kept(deploy) == {"skipped": "no host gives a GPU"}
+
+
+def test_where_there_never_was_a_figure_there_is_none(begin):
+    deploy = begin("deploy", "one")
+    network(deploy, {"kept": "the server runs"})
+    ready(deploy)
+    assert kept(deploy) is None
+
+
+def teardown(recording, not_reached) -> None:
+    detail = {"left": [], "stopped": ["one"], "not_reached": not_reached}
+    TeardownOperator(task_id="teardown").record(recording, Outcome(1, detail))
+
+
+def test_a_teardown_that_missed_a_host_is_not_the_end_of_the_run(begin):
+    deploy = begin("deploy", "one")
+    ready(deploy)
+    run = begin("teardown", "two")
+    with pytest.raises(NotConverged, match=r"not on two:\n\[two\] is not there"):
+        teardown(run, {"two": "[two] is not there"})
+    assert run.store.run_by_id(run.run_id).state == State.RUNNING
+    assert run.store.current("demo") is not None
+    teardown(run, {})
+    assert run.store.run_by_id(run.run_id).state == State.SUCCESS
+    assert run.store.current("demo") is None
+
+
+def test_only_a_teardown_goes_on_without_a_host():
+    assert [kind for kind in StageOperator.__subclasses__() if kind.without_lost_hosts] == [TeardownOperator]
