@@ -33,7 +33,7 @@ check: dev ## Lint, types, layers, shell, unit and DAG tests
 	$(BIN)/ruff check include dags plugins tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run benchmarks/gpu/*.sh
 	$(BIN)/python -m pytest -q -n 4 tests/unit tests/dags --ignore=tests/unit/loadgen
 	$(BIN)/python -m pytest -q tests/unit/loadgen  # alone: these tests measure time
 

@@ -15,7 +15,17 @@ from slipway.errors import SpecError
 from slipway.hosts import LocalHost, checked
 from slipway.shell import Command
 
-CARRIED = ("dags", "plugins", "include", "docs", "requirements.txt", "pyproject.toml", "README.md", "Makefile")
+CARRIED = (
+    "dags",
+    "plugins",
+    "include",
+    "benchmarks",
+    "docs",
+    "requirements.txt",
+    "pyproject.toml",
+    "README.md",
+    "Makefile",
+)
 """What of the project's folder travels; state, secrets and results stay."""
 
 LEFT_OUT = ("__pycache__", "slipway.egg-info")
@@ -28,15 +38,20 @@ TARGET = re.compile(r"Python (\d+\.\d+), x86_64 Linux, glibc 2\.(\d+)")
 
 WITHIN_S = 1800.0
 
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+
 INSTALLER = """\
 #!/usr/bin/env bash
 # Set Slipway up in this folder without a network. PYTHON names the interpreter that the wheels were chosen for.
 set -euo pipefail
 cd "$(dirname "$0")"
-"${{PYTHON:-python{python}}}" -m venv --clear .slipway/venv
-pip=(.slipway/venv/bin/python -m pip --disable-pip-version-check -q install --no-index --find-links wheels)
-"${{pip[@]}}" -r requirements.txt
-"${{pip[@]}}" --no-deps --no-build-isolation --editable .
+"${{PYTHON:-python{python}}}" -m venv --clear --without-pip .slipway/venv
+pip=(wheels/pip-*.whl)
+install() {{
+  .slipway/venv/bin/python "${{pip[0]}}/pip" --disable-pip-version-check -q install --no-index --find-links wheels "$@"
+}}
+install pip -r requirements.txt
+install --no-deps --no-build-isolation --editable .
 rm -rf include/slipway.egg-info
 echo "slipway is .slipway/venv/bin/slipway in $PWD"
 """
@@ -62,6 +77,9 @@ def bundle(arguments: argparse.Namespace) -> int:
     with TemporaryDirectory(dir=arguments.out.resolve().parent) as scratch:
         made = Path(scratch)
         _download(requirements, made / "wheels", Target(arguments.python))
+        checked(
+            LocalHost().run(Command((*PIP, "download", "--quiet", "--no-deps", f"--dest={made / 'wheels'}", "pip")))
+        )
         for name in arguments.environment:
             lock = _there(project / "include" / "environments" / f"{name}.txt")
             _download(lock, made / "wheelhouse" / name, target_of(lock.read_text(encoding="utf-8"), arguments.python))
@@ -82,8 +100,8 @@ def download(requirements: Path, wheels: Path, target: Target) -> Command:
     named = ("manylinux1", "manylinux2010", "manylinux2014", *(f"manylinux_2_{minor}" for minor in minors))
     fit = ["--only-binary=:all:", f"--python-version={target.python}", "--implementation=cp"]
     platforms = [f"--platform={name}_x86_64" for name in named]
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps")
-    return Command((*pip, *fit, *platforms, f"--dest={wheels}", f"--requirement={requirements}"), timeout_s=WITHIN_S)
+    call = (*PIP, "download", "--quiet", "--no-deps", *fit, *platforms)
+    return Command((*call, f"--dest={wheels}", f"--requirement={requirements}"), timeout_s=WITHIN_S)
 
 
 def _download(requirements: Path, wheels: Path, target: Target) -> None:
