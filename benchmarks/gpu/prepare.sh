@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up a machine with one H100, torch for CUDA 13 and no network: Slipway from its bundle, a serving environment that
 # "somebody else made", and a random model in its true layout. Run as root, in a folder that holds
-#   slipway.tar.xz   made by `slipway bundle slipway.tar.xz --python 3.12`
+#   slipway.tar.gz   made by `slipway bundle slipway.tar.gz --python 3.12`
 #   site.txz         a site-packages tree with vLLM 0.25.1 (CUDA 13) and Ray 2.60.0 for Python 3.12
 #   tokenizer/       tokenizer.json, tokenizer_config.json, generation_config.json, config.json of the demo's model
 # TORCH_PYTHON is the interpreter that has torch.
@@ -11,7 +11,7 @@ ldconfig /usr/local/nvidia/lib64 2>/dev/null || true
 
 mkdir -p /opt/site
 tar -xJf site.txz -C /opt/site &
-tar -xJf slipway.tar.xz
+tar -xzf slipway.tar.gz
 PYTHON=$(readlink -f "$torch_python") slipway/install
 wait
 

@@ -66,7 +66,7 @@ class Target:
 
 
 def bundle(arguments: argparse.Namespace) -> int:
-    """Write this project and the wheels that it needs into one tar file, for a machine without a package index.
+    """Write this project and the wheels that it needs into one tar.gz file, for a machine without a package index.
 
     There: unpack it and run ``slipway/install``. With ``--environment``, ``slipway/wheelhouse/NAME`` holds the wheels
     of a serving environment: ``environment.wheelhouse`` of the deployment file, once it lies on each host. Run from
@@ -110,13 +110,12 @@ def _download(requirements: Path, wheels: Path, target: Target) -> None:
 
 
 def pack(project: Path, made: Path, out: Path, python: str) -> int:
-    """Write the tar file, compressed as its name says; answers how many wheels are in it. ``made`` holds the wheels."""
+    """Write the tar.gz file; answers how many wheels are in it. ``made`` holds the wheels, compressed already."""
     installer = made / "install"
     installer.write_text(INSTALLER.format(python=python), encoding="utf-8")
     installer.chmod(0o755)
     carried = [project / name for name in CARRIED if (project / name).exists()]
-    compression = {".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz", ".txz": "w:xz"}.get(out.suffix, "w")
-    with tarfile.open(out, compression) as tar:
+    with tarfile.open(out, "w:gz", compresslevel=1) as tar:
         _add(tar, [*sorted(made.iterdir()), *carried], "slipway")
     return len(list(made.rglob("*.whl")))
 

@@ -48,7 +48,7 @@ def _add_files(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     command("schema", files.schema)
     command("docs", files.docs).add_argument("folder", nargs="?", type=Path, default=Path("docs"), metavar="DIR")
     bundled = command("bundle", bundle.bundle)
-    bundled.add_argument("out", type=Path, metavar="FILE", help="ends in .tar, .tar.gz or .tar.xz")
+    bundled.add_argument("out", type=Path, metavar="FILE")
     bundled.add_argument("--python", default="3.11", metavar="VERSION", help="of the other machine (default: 3.11)")
     bundled.add_argument(
         "--environment", action="append", default=[], metavar="NAME", help="a lock file whose wheels come along: cuda"
