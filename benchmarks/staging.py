@@ -1,11 +1,13 @@
-"""How fast is verified staging, beside `cp`, `rsync` and what the disk can write at all?
+"""How fast is verified staging, beside `cp`, `rsync`, `rclone` and what the disk can write at all?
 
-    python benchmarks/staging.py --gib 4 --runs 5 --target /var/tmp --source /var/tmp
+    python benchmarks/staging.py --gib 4 --runs 3 --source /var/tmp --target /var/tmp
+    python benchmarks/staging.py --gib 4 --runs 3 --source /dev/shm --target /var/tmp
 
 A model of random bytes is made below ``--source``. Each round stages it once with every method, in turns, the source
 cold (dropped from the page cache) and the target new. Every time ends when the bytes are on the disk: Slipway does that
 itself, after the others each file is synced. CPU seconds are those of the processes; the kernel's own writing, which
-copies through the page cache leave to it, is not among them. Medians are printed, and the files are removed.
+copies through the page cache leave to it, is not among them. Medians are printed, then what a copy that is killed at
+half copies the second time, and what a model of 163 files costs once it is staged. The files are removed.
 """
 
 from __future__ import annotations
@@ -35,21 +37,29 @@ MIB = 1024**2
 GIB = 1024**3
 STAGE = [sys.executable, "-m", "slipway.remote", "stage"]
 FILES_OF_A_LARGE_MODEL = 163
+LIMIT, OURS = "write only (limit)", "slipway, verified"
 
-Spent = tuple[float, int | None]
-"""CPU seconds, and the largest resident size of the process in bytes."""
+SECOND_MODEL_SHARD_BYTES = MIB
+
+
+@dataclass(frozen=True)
+class Spent:
+    """CPU seconds; the largest resident size of the process, and what it read from a disk, in bytes.
+
+    The sizes are None where the work was done inside the benchmark, whose own sizes say nothing of it.
+    """
+
+    cpu_s: float
+    memory_bytes: int | None = None
+    read_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One staging: wall seconds until the bytes were on the disk, CPU seconds, and the process's largest size in bytes.
-
-    The size is None where the work was done inside the benchmark, whose own size says nothing of it.
-    """
+    """One staging: wall seconds until the bytes were on the disk, and what it took."""
 
     seconds: float
-    cpu_s: float
-    memory_bytes: int | None
+    spent: Spent
 
 
 def make_model(folder: Path, shards: int, shard_bytes: int) -> None:
@@ -78,7 +88,7 @@ def sync(folder: Path) -> None:
 
 
 def measured(argv: Sequence[str], request: dict[str, object] | None = None) -> Spent:
-    """Run a program to its end: its CPU seconds and its largest resident size in bytes."""
+    """Run a program to its end."""
     process = subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,
@@ -97,7 +107,7 @@ def measured(argv: Sequence[str], request: dict[str, object] | None = None) -> S
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(argv)} ended with {process.returncode}")
-    return usage.ru_utime + usage.ru_stime, largest
+    return Spent(usage.ru_utime + usage.ru_stime, largest, usage.ru_inblock * 512)
 
 
 def peak_bytes(pid: int) -> int:
@@ -119,8 +129,8 @@ def random_block() -> memoryview:
 
 def sample(work: Callable[[], Spent]) -> Sample:
     began = time.monotonic()
-    cpu_s, memory_bytes = work()
-    return Sample(time.monotonic() - began, cpu_s, memory_bytes)
+    spent = work()
+    return Sample(time.monotonic() - began, spent)
 
 
 def stage(source: Path, target: Path) -> Spent:
@@ -155,15 +165,21 @@ def write_only(source: Path, target: Path) -> Spent:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(fill, sizes))
     after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, None
+    return Spent(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def methods() -> dict[str, Callable[[Path, Path], Spent]]:
-    found = {"write only (limit)": write_only, "slipway, verified": stage, "cp -r": copy_with("cp", "-rT")}
-    if shutil.which("rsync"):
-        found["rsync -a --whole-file"] = copy_with("rsync", "-a", "--whole-file")
-    else:
-        print("rsync is not installed here: left out")
+    others = {
+        "cp -r": ("cp", "-rT"),
+        "rsync -a --whole-file": ("rsync", "-a", "--whole-file"),
+        "rclone copy": ("rclone", "copy", "--config="),
+    }
+    found = {LIMIT: write_only, OURS: stage}
+    for name, argv in others.items():
+        if shutil.which(argv[0]):
+            found[name] = copy_with(*argv)
+        else:
+            print(f"{argv[0]} is not installed here: left out")
     return found
 
 
@@ -185,22 +201,66 @@ def print_table(samples: dict[str, list[Sample]], size: int) -> None:
     print(f"{'method':24} {'MiB/s':>8} {'range':>13} {'CPU s/GiB':>10} {'MiB of memory':>14}")
     for name, rows in samples.items():
         rates = sorted(size / row.seconds / MIB for row in rows)
-        cpu = statistics.median(row.cpu_s for row in rows) / size * GIB
-        sizes = [row.memory_bytes for row in rows if row.memory_bytes is not None]
+        sizes = [row.spent.memory_bytes for row in rows if row.spent.memory_bytes is not None]
         memory = f"{max(sizes) / MIB:.0f}" if sizes else "-"
         spread = f"{rates[0]:.0f}-{rates[-1]:.0f}"
-        print(f"{name:24} {statistics.median(rates):8.0f} {spread:>13} {cpu:10.2f} {memory:>14}")
+        print(f"{name:24} {statistics.median(rates):8.0f} {spread:>13} {cpu(rows) / size * GIB:10.2f} {memory:>14}")
 
 
-def print_second_look(source: Path, target: Path, runs: int) -> None:
-    """What a second deploy pays for a model of as many files as a large one has: one call, with Python's start."""
-    make_model(source, FILES_OF_A_LARGE_MODEL - 3, 64 * 1024)
+def print_ratios(samples: dict[str, list[Sample]]) -> None:
+    """Medians of the ratios within each round: the machine's other work weighs on both sides of each."""
+    others = [name for name in samples if name not in (LIMIT, OURS)]
+    ours, limit = samples[OURS], samples[LIMIT]
+    best = [min(samples[name][run].seconds for name in others) for run in range(len(ours))]
+    faster = statistics.median(other / row.seconds for other, row in zip(best, ours, strict=True))
+    part = statistics.median(top.seconds / row.seconds for top, row in zip(limit, ours, strict=True))
+    print(f"throughput: {faster:.2f} x the best of {', '.join(others)}; {part:.2f} of the disk's write limit")
+    print("CPU: " + ", ".join(f"{cpu(ours) / cpu(samples[name]):.2f} of {name}" for name in others))
+
+
+def cpu(rows: list[Sample]) -> float:
+    return statistics.median(row.spent.cpu_s for row in rows)
+
+
+def print_interruption(source: Path, target: Path, size: int) -> None:
+    """A copy that is killed (SIGKILL) once it has written half of the model, and the one after it."""
+    request = json.dumps({"source": str(source), "store": str(target)}).encode()
+    env = {**os.environ, "PYTHONPATH": str(INCLUDE)}
+    sync(source)
+    with subprocess.Popen([*STAGE, "copy"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env) as first:
+        assert first.stdin
+        first.stdin.write(request)
+        first.stdin.close()
+        while (written := written_bytes(first.pid)) < size / 2:
+            time.sleep(0.002)
+        first.kill()
+    done = subprocess.run([*STAGE, "copy"], input=request, capture_output=True, env=env, check=True)
+    again = json.loads(done.stdout)["copied_bytes"]
+    print(f"killed at {written / size:.1%}: the second time {again / size:.1%} were copied")
+    shutil.rmtree(target)
+
+
+def written_bytes(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/io").read_text().split()
+    return int(fields[fields.index("wchar:") + 1])
+
+
+def print_second_run(source: Path, target: Path, runs: int) -> None:
+    """What a second deploy pays for a model of as many files as a large one has: each call with Python's start."""
+    make_model(source, FILES_OF_A_LARGE_MODEL - 3, SECOND_MODEL_SHARD_BYTES)
+    size = sum(path.stat().st_size for path in source.iterdir())
     request: dict[str, object] = {"source": str(source), "store": str(target)}
-    looks = [sample(lambda: measured([*STAGE, "look"], request)).seconds for _ in range(runs)]
     stage(source, target)
-    again = [sample(lambda: measured([*STAGE, "look"], request)).seconds for _ in range(runs)]
-    first, second = statistics.median(looks), statistics.median(again)
-    print(f"look at {FILES_OF_A_LARGE_MODEL} files: {first:.2f} s before staging, {second:.2f} s when it is staged")
+    for verb in ("look", "copy"):
+        again = []
+        for _ in range(runs):
+            sync(source)
+            sync(target)
+            again.append(sample(partial(measured, [*STAGE, verb], request)))
+        read = max(row.spent.read_bytes or 0 for row in again)
+        seconds = statistics.median(row.seconds for row in again)
+        took = f"{seconds:.2f} s, {read / 1024:.0f} KiB of {size / 1024:.0f} read from the disk"
+        print(f"{verb} at {FILES_OF_A_LARGE_MODEL} unchanged files: {took}")
 
 
 def main() -> None:
@@ -216,8 +276,11 @@ def main() -> None:
         make_model(source, asked.shards, int(asked.gib * GIB / asked.shards))
         size = sum(path.stat().st_size for path in source.iterdir())
         print(f"{size / GIB:.1f} GiB in {asked.shards} shards, {asked.runs} rounds, {os.cpu_count()} cores")
-        print_table(measure(source, below, asked.runs), size)
-        print_second_look(Path(one) / "many", below / "many", asked.runs)
+        samples = measure(source, below, asked.runs)
+        print_table(samples, size)
+        print_ratios(samples)
+        print_interruption(source, below / "interrupted", size)
+        print_second_run(Path(one) / "many", below / "many", asked.runs)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from slipway.commands import kit, weights
@@ -13,7 +13,10 @@ from slipway.spec import DeploymentSpec
 
 @dataclass(frozen=True)
 class Weights:
-    """``current`` says that the staged copy is whole and made from the source as it is now; ``path`` is that copy."""
+    """``current`` says that the staged copy is whole and made from the source as it is now; ``path`` is that copy.
+
+    ``took`` are seconds and bytes of the copy that made it; ``source_digest`` is that of a manifest beside the source.
+    """
 
     source_exists: bool
     bytes: int
@@ -21,6 +24,8 @@ class Weights:
     path: str | None
     digest: str | None
     problems: tuple[str, ...]
+    took: Mapping[str, Any] = field(default_factory=dict)
+    source_digest: str | None = None
 
 
 def parse_weights(data: Mapping[str, Any]) -> Weights:
@@ -32,6 +37,8 @@ def parse_weights(data: Mapping[str, Any]) -> Weights:
         path=staged.get("path"),
         digest=staged.get("digest"),
         problems=tuple(data.get("problems", ())),
+        took=staged.get("took", {}),
+        source_digest=data.get("source_digest"),
     )
 
 

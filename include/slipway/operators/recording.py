@@ -42,6 +42,13 @@ class Recording:
         if figure:
             self.store.add_snapshot(self.run_id, {"network": figure})
 
+    def keep_model(self) -> None:
+        """Put the model that is served beside a run that did not stage it itself: what its figures are figures of."""
+        current = self.store.current(self.spec.name)
+        if current and "model" not in self.store.run_by_id(self.run_id).snapshot:
+            model = self.store.run_by_id(current.run_id).snapshot.get("model", {})
+            self.store.add_snapshot(self.run_id, {"model": model})
+
 
 @contextmanager
 def recorded(context: Context, stage: str) -> Iterator[Recording]:

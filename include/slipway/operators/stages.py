@@ -107,6 +107,7 @@ class ReadyOperator(StageOperator):
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
         recording.keep_network()
+        recording.keep_model()
         recording.store.set_current(recording.run_id, recording.revision_id, recording.spec.endpoint)
 
 

@@ -119,6 +119,12 @@ class WeightsSpec(Part):
     """Copy into the host's model store, checked on the way; `false` serves from the source itself."""
     timeout_s: Seconds = 4 * 3600
     """How long staging may take."""
+    limit_bytes_per_s: int | None = Field(default=None, ge=1 << 20)
+    """The most that each host reads from the source while it stages, for storage that others use too; no limit by
+    default."""
+    allow_pickle: tuple[str, ...] = ()
+    """Pickle files that may be part of the model, by their path below `source`. Any other is refused: a pickle can run
+    code when it is loaded. vLLM loads the weights from safetensors alone in any case."""
 
 
 class RayPorts(Part):

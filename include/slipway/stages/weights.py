@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from slipway.commands import weights as commands
 from slipway.errors import HostUnfit, StageError
@@ -35,8 +36,7 @@ def converge(site: Site) -> Outcome:
     if lacking:
         _wait(site, lacking)
         seen = look(site)
-    head = seen[site.spec.head.name]
-    return Outcome(actions, {"model": _path(site.spec, seen), "bytes": head.bytes, "digest": head.digest})
+    return Outcome(actions, _detail(site.spec, seen))
 
 
 def model_path(site: Site) -> str:
@@ -50,17 +50,40 @@ def _wait(site: Site, hosts: list[Host]) -> None:
     on_each(hosts, lambda host: finish(host, site.root, job, timeout_s, say=site.say, hint=hint))
 
 
-def _path(spec: DeploymentSpec, seen: Mapping[str, Weights]) -> str:
+def _detail(spec: DeploymentSpec, seen: Mapping[str, Weights]) -> dict[str, Any]:
+    """What identifies the model, and how long each host's copy of it took."""
+    head = seen[spec.head.name]
+    detail = {"model": _path(spec, seen), "bytes": head.bytes, "digest": _digest(spec, head)}
     if not spec.weights.stage:
-        return spec.weights.source
-    paths = {weights.path for weights in seen.values() if weights.current and weights.path}
-    lacking = [name for name, weights in seen.items() if not weights.current]
-    if lacking or len(paths) != 1:
+        return detail
+    return {**detail, "staged": {name: dict(weights.took) for name, weights in seen.items()}}
+
+
+def _digest(spec: DeploymentSpec, weights: Weights) -> str | None:
+    """The manifest's digest; None where the source is served and has no manifest."""
+    return weights.digest if spec.weights.stage else weights.source_digest
+
+
+def _path(spec: DeploymentSpec, seen: Mapping[str, Weights]) -> str:
+    """The folder that vLLM reads. Raises StageError, with the hosts that lack the model or hold another one."""
+    lacking = [name for name, weights in seen.items() if spec.weights.stage and not weights.current]
+    if lacking:
+        told = f"{', '.join(lacking)}: the staged model is missing or not made from the source as it is now"
+        raise StageError(told, hint="clear the weights task to stage it again")
+    require_same(spec, seen)
+    return str(seen[spec.head.name].path) if spec.weights.stage else spec.weights.source
+
+
+def require_same(spec: DeploymentSpec, seen: Mapping[str, Weights]) -> None:
+    """Raises StageError, which names the hosts whose model is not the head's."""
+    head = seen[spec.head.name]
+    other = {name: weights for name, weights in seen.items() if _digest(spec, weights) != _digest(spec, head)}
+    if other:
+        told = "\n".join(f"[{name}] its model has the digest {_digest(spec, found)}" for name, found in other.items())
         raise StageError(
-            f"{', '.join(lacking) or 'hosts'}: the staged model is missing or not the same everywhere",
-            hint="clear the weights task to stage it again",
+            f"{told}\n[{spec.head.name}] the head's has {_digest(spec, head)}: not the same bytes",
+            hint="let each host see the same source, then clear the weights task",
         )
-    return paths.pop()
 
 
 def _require_whole(spec: DeploymentSpec, host: str, weights: Weights) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.errors import HostUnfit
+from slipway.errors import HostUnfit, StageError
 from slipway.hosts import LocalHost
 from slipway.spec import parse_deployment
 from slipway.stages import weights
@@ -65,6 +65,24 @@ def test_served_from_the_source_itself(tmp_path, source):
     outcome = weights.converge(site(tmp_path, stage=False))
     assert (outcome.actions, outcome.detail["model"]) == (0, str(source))
     assert not (tmp_path / "root" / "models").exists()
+
+
+def test_two_hosts_that_hold_other_bytes_are_named(tmp_path, source):
+    """Two hosts whose storage differs in one byte under the same path: told apart by the manifest, not by a stat."""
+    both, seen = site(tmp_path), {}
+    for host in ("here", "there"):
+        data = bytearray((source / "model.safetensors").read_bytes())
+        data[-1] = len(seen)
+        (source / "model.safetensors").write_bytes(data)
+        weights.converge(both)
+        seen[host] = weights.look(both)["here"]
+    with pytest.raises(StageError, match=r"\[there\] its model has the digest \w{64}\n\[here\] the head's has"):
+        weights.require_same(both.spec, seen)
+
+
+def test_the_run_keeps_what_identifies_the_model_and_what_staging_took(tmp_path, source):
+    detail = weights.converge(site(tmp_path)).detail
+    assert (len(detail["digest"]), detail["staged"]["here"]["copied_bytes"]) == (64, detail["bytes"])
 
 
 def test_a_broken_source_is_refused_by_name_before_anything_is_copied(tmp_path, source):

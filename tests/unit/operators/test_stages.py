@@ -7,7 +7,7 @@ import pytest
 from slipway.errors import NotConverged
 from slipway.operators.recording import Recording
 from slipway.operators.resolve import ResolveOperator
-from slipway.operators.stages import NetworkOperator, ReadyOperator, StageOperator, TeardownOperator
+from slipway.operators.stages import NetworkOperator, ReadyOperator, StageOperator, TeardownOperator, WeightsOperator
 from slipway.stages.site import Outcome
 from slipway.store import State
 
@@ -81,6 +81,19 @@ def test_where_there_never_was_a_figure_there_is_none(begin):
     network(deploy, {"kept": "the server runs"})
     ready(deploy)
     assert kept(deploy) is None
+
+
+def test_the_model_stands_with_each_benchmark(begin):
+    deploy = begin("deploy", "one")
+    WeightsOperator(task_id="weights").record(deploy, Outcome(detail={"digest": "d1", "bytes": 9}))
+    ready(deploy)
+    benchmark = begin("benchmark", "two")
+    ready(benchmark)
+    assert benchmark.store.run_by_id(benchmark.run_id).snapshot["model"] == {"digest": "d1", "bytes": 9}
+    again = begin("deploy", "three")
+    WeightsOperator(task_id="weights").record(again, Outcome(detail={"digest": "d2", "bytes": 9}))
+    ready(again)
+    assert again.store.run_by_id(again.run_id).snapshot["model"]["digest"] == "d2"
 
 
 def teardown(recording, not_reached) -> None:

@@ -86,6 +86,18 @@ class TestWeights:
         in_place = spec.model_copy(update={"weights": spec.weights.model_copy(update={"stage": False})})
         assert told(weights.plan(in_place, {})) == []
 
+    def test_what_the_file_allows_and_limits_reaches_the_job(self, spec):
+        said = {"allow_pickle": ("a.bin",), "limit_bytes_per_s": 2 << 20}
+        changed = spec.model_copy(update={"weights": spec.weights.model_copy(update=said)})
+        [[start, _]] = weights.plan(changed, {})
+        request = json.loads(asked(start)["steps"][0]["stdin"])
+        assert request == {
+            "source": "/shared/tiny",
+            "store": "/srv/slipway/models/tiny",
+            "allow_pickle": ["a.bin"],
+            "limit_bytes_per_s": 2 << 20,
+        }
+
 
 class TestRayCluster:
     def seen(self, spec, **changes) -> ray_cluster.Seen:

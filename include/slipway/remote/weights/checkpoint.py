@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,14 +31,18 @@ INDEX_SUFFIX = ".safetensors.index.json"
 SHARD = re.compile(r"-\d+-of-\d+\.safetensors$")
 
 
-def problems_of(model: Listing) -> list[str]:
-    """What is wrong with a model folder, one line a fault, each with the file's name; none means that it is whole."""
+def problems_of(model: Listing, pickles: Collection[str] = ()) -> list[str]:
+    """What is wrong with a model folder, one line a fault, each with the file's name; none means that it is whole.
+
+    ``pickles`` are the names of the pickle files that may be there.
+    """
     if not model.files:
         return [*model.problems, "the folder holds no file"]
     faults: dict[str, str] = {}
     tensors: dict[str, frozenset[str]] = {}
     for file in model.files:
         try:
+            _refuse_pickle(file.name, pickles)
             tensors[file.name] = _examine(model.folder / file.name, file)
         except Faulty as error:
             faults[file.name] = str(error)
@@ -55,13 +59,16 @@ def problems_of(model: Listing) -> list[str]:
 def _examine(path: Path, file: ModelFile) -> frozenset[str]:
     """The names of the tensors in a file; none unless it is a shard. Raises Faulty."""
     suffix = PurePosixPath(file.name).suffix.lower()
-    if suffix in PICKLE_SUFFIXES:
-        raise Faulty("is a pickle file, which can run code when it is loaded; only safetensors weights are staged")
     if suffix in SNIFFED_SUFFIXES:
         _check_start(path)
     if file.name in JSON_OF_THE_LOADER or file.name.endswith(INDEX_SUFFIX):
         _check_json(path)
     return load_tensor_names(path, file.size) if suffix == ".safetensors" else frozenset()
+
+
+def _refuse_pickle(name: str, pickles: Collection[str]) -> None:
+    if PurePosixPath(name).suffix.lower() in PICKLE_SUFFIXES and name not in pickles:
+        raise Faulty("is a pickle file, which can run code when it is loaded; `weights.allow_pickle` does not name it")
 
 
 def _check_start(path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 DEFAULT_CHUNK_BYTES = 16 * 1024**2
-TICK_S = 2.0
+TICK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def work_through(
 ) -> None:
     """Give every chunk to one of several threads, each with a worker of its own.
 
-    ``tick`` is called every 2 s meanwhile. The first error of a worker stops them all and is raised.
+    ``tick`` is called every 10 s meanwhile. The first error of a worker stops them all and is raised.
     """
     pending: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
     for chunk in chunks:

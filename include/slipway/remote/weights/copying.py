@@ -13,7 +13,8 @@ from slipway.remote.weights.blocks import aligned_buffer
 from slipway.remote.weights.chunk_files import ChunkFiles, place
 from slipway.remote.weights.chunks import Chunk
 from slipway.remote.weights.journal import Journal
-from slipway.remote.weights.listing import printable
+from slipway.remote.weights.known import Known
+from slipway.remote.weights.listing import Listing, list_folder, printable
 from slipway.remote.weights.progress import Pace, Progress
 
 
@@ -24,6 +25,7 @@ class CopyJob:
     source: Path
     target: Path
     chunk_bytes: int
+    known: Known
     journal: Journal
     progress: Progress
     pace: Pace
@@ -33,6 +35,7 @@ class ChunkCopier:
     """Copies chunks, one at a time.
 
     A chunk that the journal knows is read back from the target, and only copied where it is not what the journal says.
+    A chunk of the source that is not what is known of it is read once more before it is refused.
     """
 
     def __init__(self, job: CopyJob) -> None:
@@ -47,12 +50,12 @@ class ChunkCopier:
 
     def __call__(self, chunk: Chunk) -> None:
         """Raises Refused with the file and the offset."""
-        known = self._job.journal.digests.get(chunk.number)
-        if known and known == self._digest_in_target(chunk):
+        copied = self._job.journal.digests.get(chunk.number)
+        if copied and self._job.known.fits(chunk, copied) and copied == self._digest_in_target(chunk):
             self._job.progress.add(resumed=chunk.length)
             return
         self._job.pace.take(chunk.length)
-        digest = self._digest_in_source(chunk)
+        digest = self._expected_digest(chunk)
         with refusing(f"writing {place(chunk)}"):
             self._target.write(chunk, self._buffer)
             self._job.journal.add(chunk, digest)
@@ -64,12 +67,27 @@ class ChunkCopier:
             return self._target.read(chunk, self._buffer)
         return ""
 
+    def _expected_digest(self, chunk: Chunk) -> str:
+        """Of the source's chunk, which lies in the buffer then. Raises Refused where it is not what is known of it."""
+        for _ in range(2):
+            digest = self._digest_in_source(chunk)
+            if self._job.known.fits(chunk, digest):
+                return digest
+        raise self._job.known.refusal(place(chunk))
+
     def _digest_in_source(self, chunk: Chunk) -> str:
         try:
             with refusing(f"reading {place(chunk)} of the source"):
                 return self._source.read(chunk, self._buffer)
         except EOFError as error:
             raise source_changed([chunk.name]) from error
+
+
+def require_unchanged(model: Listing) -> None:
+    """Raises Refused where the source no longer holds what was listed."""
+    changed = {file.name for file in {*model.files} ^ {*list_folder(model.folder).files}}
+    if changed:
+        raise source_changed(sorted(changed))
 
 
 def source_changed(names: Sequence[str]) -> Refused:

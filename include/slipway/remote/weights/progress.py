@@ -1,4 +1,4 @@
-"""How far a copy is, said every few seconds, and how fast it may go."""
+"""How far a copy is, said every ten seconds, and how fast it may go."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Progress:
         self._verb = verb
         self._total_bytes = total_bytes
         self._began = time.monotonic()
+        self._said = (self._began, 0)
         self._adding = threading.Lock()
 
     @property
@@ -32,9 +33,10 @@ class Progress:
             self.resumed_bytes += resumed
 
     def line(self) -> str:
-        """For example ``staged 1.2 of 4.0 GiB, 812 MiB/s, 4 s left``."""
-        done = self.copied_bytes + self.resumed_bytes
-        rate = done / max(self.seconds, 0.001)
+        """For example ``staged 1.2 of 4.0 GiB, 812 MiB/s, 4 s left``; the rate is that since the line before."""
+        done, now = self.copied_bytes + self.resumed_bytes, time.monotonic()
+        (before, done_before), self._said = self._said, (now, done)
+        rate = (done - done_before) / max(now - before, 0.001)
         left = f", {_span((self._total_bytes - done) / rate)} left" if rate else ""
         return f"{self._verb} {done / GIB:.1f} of {self._total_bytes / GIB:.1f} GiB, {rate / MIB:.0f} MiB/s{left}"
 

@@ -6,16 +6,16 @@ import json
 import os
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway.remote.refusal import Refused, refusing
 from slipway.remote.weights.blocks import reserve, settle, settle_folder
-from slipway.remote.weights.checkpoint import problems_of
 from slipway.remote.weights.chunks import split, work_through
-from slipway.remote.weights.copying import ChunkCopier, CopyJob, source_changed
+from slipway.remote.weights.copying import ChunkCopier, CopyJob, require_unchanged
 from slipway.remote.weights.journal import Journal
-from slipway.remote.weights.listing import Listing, list_folder, printable
+from slipway.remote.weights.known import Known, known_of, problems_of_source
+from slipway.remote.weights.listing import Listing, printable
 from slipway.remote.weights.manifest import MANIFEST, Manifest, manifest_of
 from slipway.remote.weights.progress import GIB, Pace, Progress
 from slipway.remote.weights.versions import SOURCE_RECORD, ModelStore, Version, free_bytes
@@ -26,13 +26,14 @@ SPARE_PART = 0.05
 
 @dataclass(frozen=True)
 class CopyOrder:
-    """What to copy, where to, and how. ``chunk_bytes`` is a multiple of 4,096."""
+    """What to copy, where to, and how. ``chunk_bytes`` is a multiple of 4,096; ``pickles`` may be part of the model."""
 
     source: Path
     store: ModelStore
     threads: int
     chunk_bytes: int
     limit_bytes_per_s: float | None
+    pickles: tuple[str, ...] = ()
 
 
 def stage_version(order: CopyOrder, model: Listing, progress: Progress) -> Version:
@@ -40,16 +41,18 @@ def stage_version(order: CopyOrder, model: Listing, progress: Progress) -> Versi
 
     Raises Refused with nothing published; what was copied stays for the next attempt.
     """
-    problems = problems_of(model)
+    problems = problems_of_source(model, order.pickles)
     if problems:
         raise Refused(f"{order.source} is no whole model:\n" + "\n".join(problems), "mend the source, then stage again")
+    known = known_of(model, order.store)
+    order = replace(order, chunk_bytes=known.manifest.chunk_bytes) if known.manifest else order
     partial = order.store.partial(model.fingerprint)
     _require_space(partial, model)
     _reserve(partial, model)
-    digests = _copy_chunks(order, model, progress)
-    _require_unchanged(model)
+    digests = _copy_chunks(order, model, known, progress)
+    require_unchanged(model)
     manifest = manifest_of([(file.name, file.size) for file in model.files], order.chunk_bytes, digests)
-    _seal(partial, model, manifest)
+    _seal(partial, model, manifest, progress)
     version = order.store.publish(partial, manifest)
     order.store.journal(model.fingerprint).unlink()
     return version
@@ -82,13 +85,14 @@ def _reserve(partial: Path, model: Listing) -> None:
         raise
 
 
-def _copy_chunks(order: CopyOrder, model: Listing, progress: Progress) -> dict[int, str]:
+def _copy_chunks(order: CopyOrder, model: Listing, known: Known, progress: Progress) -> dict[int, str]:
     """Chunk number -> digest, once all chunks are on the disk."""
     chunks = split([(file.name, file.size) for file in model.files], order.chunk_bytes)
     target = order.store.partial(model.fingerprint)
     title = f"slipway-journal 1 {model.fingerprint} {order.chunk_bytes}"
     with closing(Journal(order.store.journal(model.fingerprint), title, target, model.size)) as journal:
-        job = CopyJob(order.source, target, order.chunk_bytes, journal, progress, Pace(order.limit_bytes_per_s))
+        pace = Pace(order.limit_bytes_per_s)
+        job = CopyJob(order.source, target, order.chunk_bytes, known, journal, progress, pace)
         try:
             work_through(chunks, lambda: closing(ChunkCopier(job)), order.threads, progress.say)
         finally:
@@ -96,19 +100,14 @@ def _copy_chunks(order: CopyOrder, model: Listing, progress: Progress) -> dict[i
         return journal.digests
 
 
-def _require_unchanged(model: Listing) -> None:
-    changed = {file.name for file in {*model.files} ^ {*list_folder(model.folder).files}}
-    if changed:
-        raise source_changed(sorted(changed))
-
-
-def _seal(partial: Path, model: Listing, manifest: Manifest) -> None:
-    """Write the manifest and the record of the source, and have everything on the disk."""
-    record = {"source": str(model.folder), "fingerprint": model.fingerprint, "staged_at": time.time()}
-    (partial / MANIFEST).write_bytes(manifest.text)
-    (partial / SOURCE_RECORD).write_text(json.dumps(record))
+def _seal(partial: Path, model: Listing, manifest: Manifest, progress: Progress) -> None:
+    """Have everything on the disk, with the manifest and the record of the source and of what the copy took."""
     for file in model.files:
         settle(partial / file.name, file.size)
+    took = {"seconds": round(progress.seconds, 3), "copied_bytes": progress.copied_bytes}
+    record = {"source": str(model.folder), "fingerprint": model.fingerprint, "staged_at": time.time(), **took}
+    (partial / MANIFEST).write_bytes(manifest.text)
+    (partial / SOURCE_RECORD).write_text(json.dumps(record))
     for name in (MANIFEST, SOURCE_RECORD):
         settle(partial / name)
     for folder in (partial, *(path for path in partial.rglob("*") if path.is_dir())):

@@ -1,7 +1,7 @@
 """The program ``stage``: brings a model from storage into the host's model store, verified, resumed, never half there.
 
 Its verbs take and return what becomes JSON: ``look`` at source and store, ``copy`` from one to the other, ``verify`` a
-staged version.
+staged version, ``manifest`` to take a source's own.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Any
 from slipway.remote.refusal import Refused, refusing
 from slipway.remote.request import Request
 from slipway.remote.weights.blocks import BLOCK_BYTES
-from slipway.remote.weights.checkpoint import problems_of
 from slipway.remote.weights.chunks import DEFAULT_CHUNK_BYTES
+from slipway.remote.weights.known import digest_beside, problems_of_source
 from slipway.remote.weights.listing import Listing, list_folder, printable
-from slipway.remote.weights.manifest import BadManifest, load_manifest
+from slipway.remote.weights.manifest import MANIFEST, BadManifest, load_manifest
 from slipway.remote.weights.mounts import is_network
-from slipway.remote.weights.progress import Progress
+from slipway.remote.weights.progress import Pace, Progress
 from slipway.remote.weights.staging import CopyOrder, stage_version
+from slipway.remote.weights.taking import ReadOrder, take_manifest
 from slipway.remote.weights.verifying import Fault, find_faults
 from slipway.remote.weights.versions import DAMAGE_RECORD, ModelStore, Version, free_bytes
 
@@ -38,7 +39,8 @@ def look(request: Asked) -> Answer:
     """What is in the source and in the store; nothing is changed.
 
     ``current`` says that the staged version was made from exactly this source and is whole. The source's files are
-    opened only where it is not: ``problems`` then names what is wrong with them.
+    opened only where it is not: ``problems`` then names what is wrong with them. ``source_digest`` is that of the
+    manifest beside the source, where there is one.
     """
     asked = Request(request)
     source, store = _path(asked, "source"), ModelStore(_path(asked, "store"))
@@ -47,16 +49,18 @@ def look(request: Asked) -> Answer:
         model, unfit = list_folder(source), store.overlap(source)
     except OSError as error:
         model, unfit = Listing(source, (), ()), f"the source {source} cannot be read: {error.strerror}"
-    current = bool(staged and model.files and staged.fingerprint == model.fingerprint and staged.whole())
+    beside = digest_beside(model)
+    current = bool(staged and model.files and staged.made_from(model.fingerprint, beside) and staged.whole())
     return {
         "source_exists": source.is_dir(),
         "files": len(model.files),
         "bytes": model.size,
         "fingerprint": model.fingerprint,
+        "source_digest": beside or None,
         "staged": _shown(staged) if staged else None,
         "current": current,
         "free_bytes": free_bytes(store.path),
-        "problems": [unfit] if unfit else [] if current else problems_of(model),
+        "problems": [unfit] if unfit else [] if current else problems_of_source(model, asked.texts("allow_pickle")),
     }
 
 
@@ -73,7 +77,7 @@ def copy(request: Asked) -> Answer:
         model = list_folder(order.source)
         progress = Progress("staged", model.size)
         order.store.remove_stale(model.fingerprint)
-        version = order.store.made_from(model.fingerprint)
+        version = order.store.made_from(model.fingerprint, digest_beside(model))
         if version:
             order.store.make_current(version)
         else:
@@ -87,6 +91,23 @@ def copy(request: Asked) -> Answer:
         "copied_bytes": progress.copied_bytes,
         "resumed_bytes": progress.resumed_bytes,
     }
+
+
+def manifest(request: Asked) -> Answer:
+    """Take the manifest of the source and keep it beside its files; from then on every copy is held against it.
+
+    One that is there stays, unless ``anew``.
+    """
+    asked = Request(request)
+    source = _path(asked, "source")
+    with refusing(f"taking the manifest of {source}"):
+        model = list_folder(source)
+        there = "" if asked.flag("anew") else digest_beside(model)
+        progress = Progress("read", model.size)
+        order = ReadOrder(source, _threads(asked, source), _chunk_bytes(asked), Pace(_limit(asked)), progress)
+        digest = there or take_manifest(order, model, tuple(asked.texts("allow_pickle"))).digest
+    read = {"seconds": round(progress.seconds, 3), "read_bytes": progress.copied_bytes}
+    return {"path": str(source / MANIFEST), "digest": digest, "bytes": model.size, "files": len(model.files), **read}
 
 
 def verify(request: Asked) -> Answer:
@@ -118,11 +139,12 @@ def verify(request: Asked) -> Answer:
     }
 
 
-VERBS: Mapping[str, Callable[[Asked], Answer]] = {"look": look, "copy": copy, "verify": verify}
+VERBS: Mapping[str, Callable[[Asked], Answer]] = {"look": look, "copy": copy, "manifest": manifest, "verify": verify}
 
 
 def _shown(version: Version) -> Answer:
-    return {"path": str(version.path), "digest": version.digest, "fingerprint": version.fingerprint}
+    shown: Answer = {"path": str(version.path), "digest": version.digest, "fingerprint": version.fingerprint}
+    return {**shown, "took": version.took}
 
 
 def _mark(folder: Path, faults: list[Fault]) -> None:
@@ -137,12 +159,19 @@ def _mark(folder: Path, faults: list[Fault]) -> None:
 
 
 def _copy_order(asked: Request) -> CopyOrder:
-    source = _path(asked, "source")
+    source, store, pickles = _path(asked, "source"), ModelStore(_path(asked, "store")), asked.texts("allow_pickle")
+    return CopyOrder(source, store, _threads(asked, source), _chunk_bytes(asked), _limit(asked), tuple(pickles))
+
+
+def _chunk_bytes(asked: Request) -> int:
     chunk_bytes = asked.integer("chunk_bytes", DEFAULT_CHUNK_BYTES, low=BLOCK_BYTES, high=LARGEST_CHUNK_BYTES)
     if chunk_bytes % BLOCK_BYTES:
         raise asked.wrong("chunk_bytes", f"is not a multiple of {BLOCK_BYTES}")
-    limit = None if asked.get("limit_bytes_per_s") is None else asked.integer("limit_bytes_per_s", low=1)
-    return CopyOrder(source, ModelStore(_path(asked, "store")), _threads(asked, source), chunk_bytes, limit)
+    return chunk_bytes
+
+
+def _limit(asked: Request) -> int | None:
+    return None if asked.get("limit_bytes_per_s") is None else asked.integer("limit_bytes_per_s", low=1)
 
 
 def _path(asked: Request, name: str) -> Path:

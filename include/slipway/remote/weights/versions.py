@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from slipway.remote.refusal import Refused
 from slipway.remote.weights.blocks import settle_folder
@@ -46,11 +47,26 @@ class Version:
         return self.path.name
 
     @property
+    def record(self) -> dict[str, Any]:
+        """What was written down of the source that it was made from; empty where that was lost."""
+        with suppress(OSError, ValueError):
+            found = json.loads((self.path / SOURCE_RECORD).read_bytes())
+            return found if isinstance(found, dict) else {}
+        return {}
+
+    @property
     def fingerprint(self) -> str:
         """The fingerprint of the source that it was made from; empty where that was lost."""
-        with suppress(OSError, ValueError, AttributeError):
-            return str(json.loads((self.path / SOURCE_RECORD).read_bytes()).get("fingerprint", ""))
-        return ""
+        return str(self.record.get("fingerprint", ""))
+
+    @property
+    def took(self) -> dict[str, Any]:
+        """``seconds`` of the copy that made it, and ``copied_bytes`` in that attempt."""
+        return {name: value for name, value in self.record.items() if name in ("seconds", "copied_bytes")}
+
+    def made_from(self, fingerprint: str, digest: str) -> bool:
+        """Whether it was made from this source; where a digest is wanted, it must have that one."""
+        return self.fingerprint == fingerprint and (not digest or self.digest == digest)
 
     def whole(self) -> bool:
         """Whether its manifest is untouched, each file has its size, and no verification found it damaged."""
@@ -89,10 +105,24 @@ class ModelStore:
             return None
         return Version(self.path / name) if VERSION.fullmatch(name) and (self.path / name).is_dir() else None
 
-    def made_from(self, fingerprint: str) -> Version | None:
-        """A whole version that was made from the source with this fingerprint, if there is one."""
-        named = sorted(path for path in self.path.iterdir() if VERSION.fullmatch(path.name))
-        return next((v for v in map(Version, named) if v.fingerprint == fingerprint and v.whole()), None)
+    @property
+    def versions(self) -> list[Version]:
+        """All published versions, by digest."""
+        if not self.path.is_dir():
+            return []
+        return [Version(path) for path in sorted(self.path.iterdir()) if VERSION.fullmatch(path.name)]
+
+    def made_from(self, fingerprint: str, digest: str = "") -> Version | None:
+        """A whole version that was made from the source with this fingerprint, if there is one; of no other digest."""
+        return next((v for v in self.versions if v.made_from(fingerprint, digest) and v.whole()), None)
+
+    def manifest_made_from(self, fingerprint: str) -> Manifest | None:
+        """The manifest of a version that was made from this source, whole or not: what the source held then."""
+        for version in self.versions:
+            if version.fingerprint == fingerprint:
+                with suppress(OSError, BadManifest):
+                    return load_manifest(version.path)
+        return None
 
     @contextmanager
     def open_lock(self, wait_s: float) -> Iterator[None]:

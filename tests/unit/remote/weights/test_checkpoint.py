@@ -16,7 +16,7 @@ from slipway.remote.weights.listing import list_folder
 SHARD = "model-00002-of-00003.safetensors"
 INDEX = "model.safetensors.index.json"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 12345\n"
-PICKLE = "is a pickle file, which can run code when it is loaded; only safetensors weights are staged"
+PICKLE = "is a pickle file, which can run code when it is loaded; `weights.allow_pickle` does not name it"
 PAGE = "is an HTML or XML page, not the file itself; the download met a login or an error page"
 POINTER = "is a Git LFS pointer, not the file itself; run `git lfs pull` in the source"
 

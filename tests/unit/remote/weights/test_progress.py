@@ -32,6 +32,19 @@ def test_the_line(monkeypatch: pytest.MonkeyPatch, seconds: float, copied: int, 
     assert seen.line() == line
 
 
+def test_the_rate_is_that_of_the_last_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    seen = Progress("staged", 4 * GIB)
+    for copied, line in (
+        (2 * GIB, "2.0 of 4.0 GiB, 2048 MiB/s, 1 s left"),
+        (GIB, "3.0 of 4.0 GiB, 1024 MiB/s, 1 s left"),
+    ):
+        now[0] += 1
+        seen.add(copied=copied)
+        assert seen.line() == f"staged {line}"
+
+
 def test_several_threads_share_one_limit() -> None:
     pace = Pace(10_000)
     began = time.monotonic()

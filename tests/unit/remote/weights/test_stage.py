@@ -56,6 +56,7 @@ def test_look_at_an_empty_store(make_model: MakeModel) -> None:
         "files": 6,
         "bytes": sum(path.stat().st_size for path in source.iterdir()),
         "fingerprint": "",
+        "source_digest": None,
         "staged": None,
         "current": False,
         "free_bytes": 0,
@@ -90,6 +91,7 @@ def test_what_is_staged_is_not_copied_again(make_model: MakeModel) -> None:
     first = ask("copy", source)
     seen = ask("look", source)
     assert seen["current"]
+    assert seen["staged"].pop("took")["copied_bytes"] == first["bytes"]
     assert seen["staged"] == {"path": first["path"], "digest": first["digest"], "fingerprint": seen["fingerprint"]}
     again = ask("copy", source)
     assert again | {"seconds": 0} == first | {"seconds": 0, "copied_bytes": 0}

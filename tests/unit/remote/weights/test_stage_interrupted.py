@@ -30,6 +30,23 @@ mount -t tmpfs -o size=64m,nr_inodes=8 tmpfs "$1"
 mount -o remount,nr_inodes=100 "$1"
 "$2" -m slipway.remote stage copy < "$3"
 """
+SMALL_DISK = """
+mount -t tmpfs -o size=2m tmpfs "$1"
+"$2" -m slipway.remote stage copy < "$3"
+ls -A "$1"
+mount -o remount,size=64m "$1"
+"$2" -m slipway.remote stage copy < "$3"
+"""
+FILLED_DISK = """
+mount -t tmpfs -o size=8m tmpfs "$1"
+"$2" -m slipway.remote stage copy < "$3" &
+until grep -q . "$1"/.partial-*.journal 2>/dev/null; do sleep 0.01; done
+head -c 100m /dev/zero > "$1/foreign" 2>/dev/null
+wait
+find "$1" -mindepth 1 -maxdepth 1 -not -name '.*'
+rm "$1/foreign"
+"$2" -m slipway.remote stage copy < "$3"
+"""
 SMALL_FILES = """
 (ulimit -f 64; "$2" -m slipway.remote stage copy < "$3")
 "$2" -m slipway.remote stage copy < "$3"
@@ -234,6 +251,48 @@ def test_a_disk_without_room_is_named_and_the_copy_succeeds_once_there_is_some(
     assert refused["error"].startswith("making room for ")
     assert "stage again" in refused["hint"]
     assert done["copied_bytes"] == list_folder(source).size
+
+
+def in_a_namespace(script: str, source: Path, **more: Any) -> list[str]:
+    """Run a script that mounts the store as a file system of its own; answers its lines."""
+    store_of(source).mkdir(parents=True)
+    asked = source.parent / "request"
+    asked.write_text(json.dumps(request(source, **more)))
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    words = [*namespace, "sh", "-c", script, "sh", str(store_of(source)), sys.executable, str(asked)]
+    return subprocess.run(words, env=ENV, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+
+
+def test_a_disk_that_is_too_small_is_said_before_the_first_byte(make_model: MakeModel) -> None:
+    source = make_model(shards=4, shard_size=1_000_000)
+    refused, left, done = in_a_namespace(SMALL_DISK, source)
+    assert "GiB free, and 0.00 GiB are needed" in json.loads(refused)["error"]
+    assert left == ".lock"
+    assert json.loads(done)["copied_bytes"] == list_folder(source).size
+
+
+def test_a_disk_that_fills_up_meanwhile_is_named_and_what_was_copied_is_kept(make_model: MakeModel) -> None:
+    source = make_model(shards=4, shard_size=1_000_000)
+    refused, foreign, done = in_a_namespace(FILLED_DISK, source, limit_bytes_per_s=4_000_000)
+    assert "No space left on device" in json.loads(refused)["error"]
+    assert "stage again" in json.loads(refused)["hint"]
+    assert foreign.endswith("/foreign")
+    assert json.loads(done)["resumed_bytes"] > 0
+
+
+def test_a_second_stager_takes_over_where_the_first_was_killed(
+    make_model: MakeModel, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    source = make_model(shards=4, shard_size=1_000_000)
+    first = start(source, limit_bytes_per_s=4_000_000)
+    eventually(lambda: journal(source).exists() and journal(source).read_bytes().count(b"\n") > 40)
+    second = start(source)
+    first.kill()
+    first.wait(10)
+    done = answer(second)
+    assert done["resumed_bytes"] > 0
+    assert done["copied_bytes"] + done["resumed_bytes"] == list_folder(source).size
+    assert contents(Path(done["path"])) == contents(source)
 
 
 def test_a_file_that_may_not_grow_so_large_is_named_and_keeps_no_room(make_model: MakeModel) -> None:
