@@ -43,11 +43,6 @@ def plan_path(plan: LoadPlan) -> str:
     return str(Path(plan.folder, PLAN_FILE))
 
 
-def rows_files(plan: LoadPlan) -> str:
-    """Pattern of the files with one row a request, one file a load process."""
-    return str(Path(plan.folder, "rows-*.jsonl"))
-
-
 def _env() -> dict[str, str]:
     """Slipway itself must be found by the interpreter that runs Locust."""
     return {"PYTHONPATH": str(Path(str(package_files("slipway"))).parent)}

@@ -11,11 +11,13 @@ from pathlib import Path
 from slipway.errors import LoadTestFailed
 from slipway.results import client as health
 from slipway.results import definitions
-from slipway.results.measurement import Distribution, Measurement, Validity
+from slipway.results.histogram import histogram
+from slipway.results.measurement import Measurement, Validity
+from slipway.results.parquet import load_cell_requests
 from slipway.results.percentiles import distribution
 from slipway.results.plan import LoadPlan
 from slipway.results.prometheus import difference, parse_metrics
-from slipway.results.rows import CUT, Row, load_rows
+from slipway.results.rows import CUT, Row
 from slipway.results.validity import Guard, answer_guards, client_guards, judge, server_guards
 
 WINDOW_FILE = "window.json"
@@ -44,21 +46,22 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
     ``server`` holds differences of the server's counters over the window, by the names of
     :data:`slipway.results.prometheus.COUNTERS`; without it, those that the load generator read itself.
     """
-    window, rows, clients = load_window(folder), list(load_rows(folder)), health.load_clients(folder)
+    window, rows, clients = load_window(folder), list(load_cell_requests(folder)), health.load_clients(folder)
     ended = [row for row in rows if window.holds(row.ended_ns) and row.error != CUT]
     good = [row for row in ended if not row.error]
     arrived = {row.id: definitions.tokens_between(row, window.start_ns, window.end_ns) for row in rows}
     delivered = sum(arrived[row.id] for row in rows if row.error in ("", CUT))
     counters = dict(server or load_counters(folder))
     client = health.figures(rows, clients, plan.users, window.start_ns, window.end_ns)
-    ttft = distribution(map(definitions.ttft_s, good))
+    values = metric_values(good)
+    ttft = distribution(values["ttft"])
     guards = [
         Guard(1 - len(clients) / plan.processes, 0.0, 0.0, "{} of the load processes left no figures"),
         *answer_guards(len(good), len(ended) - len(good), _ended_early(good, plan)),
         *(client_guards(client, ttft) if ttft else []),
         *server_guards(counters, sum(arrived.values()), _template_tokens(rows, window)),
     ]
-    return _measurement(plan, window, ended, delivered, ttft, (client, counters), judge(guards))
+    return _measurement(plan, window, ended, delivered, values, (client, counters), judge(guards))
 
 
 def load_window(folder: Path) -> Window:
@@ -85,7 +88,7 @@ def _measurement(
     window: Window,
     ended: Sequence[Row],
     delivered: int,
-    ttft: Distribution | None,
+    values: Mapping[str, Sequence[float]],
     beside: tuple[dict[str, float], dict[str, float]],
     judged: tuple[Validity, tuple[str, ...]],
 ) -> Measurement:
@@ -102,15 +105,26 @@ def _measurement(
         output_tokens=sum(row.output_tokens for row in good),
         requests_per_s=len(good) / window.seconds,
         output_tokens_per_s=delivered / window.seconds,
-        ttft=ttft,
-        itl=distribution(gap for row in good if definitions.counted_exactly(row) for gap in definitions.itl_s(row)),
-        tpot=distribution(tpot for row in good if (tpot := definitions.tpot_s(row)) is not None),
-        e2e=distribution(map(definitions.e2e_s, good)),
+        ttft=distribution(values["ttft"]),
+        itl=distribution(values["itl"]),
+        tpot=distribution(values["tpot"]),
+        e2e=distribution(values["e2e"]),
         validity=judged[0],
         reasons=judged[1],
         client=beside[0],
         server=beside[1],
+        histograms={name: found for name, each in values.items() if (found := histogram(each))},
     )
+
+
+def metric_values(good: Sequence[Row]) -> dict[str, list[float]]:
+    """TTFT, ITL, TPOT and E2E latency of successful requests, in seconds; ITL is pooled over their tokens."""
+    return {
+        "ttft": [definitions.ttft_s(row) for row in good],
+        "itl": [gap for row in good if definitions.counted_exactly(row) for gap in definitions.itl_s(row)],
+        "tpot": [tpot for row in good if (tpot := definitions.tpot_s(row)) is not None],
+        "e2e": [definitions.e2e_s(row) for row in good],
+    }
 
 
 def _ended_early(good: Sequence[Row], plan: LoadPlan) -> int:

@@ -6,6 +6,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from slipway.results.histogram import Histogram
+
 
 class Validity(enum.StrEnum):
     """Whether a cell may be believed. An invalid cell is never a baseline."""
@@ -63,3 +65,5 @@ class Measurement:
     """The load generator's own health: cpu_share, send_lag_p99_s, late_share."""
     server: Mapping[str, float] = field(default_factory=dict)
     """Differences of the server's own counters over the window (generation_tokens, prefix_cache_hits, ...)."""
+    histograms: Mapping[str, Histogram] = field(default_factory=dict)
+    """Of ``ttft``, ``itl``, ``tpot`` and ``e2e``, those that have values."""

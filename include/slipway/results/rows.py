@@ -9,6 +9,9 @@ from pathlib import Path
 
 from slipway.errors import LoadTestFailed
 
+ROWS_FILES = "rows-*.jsonl"
+"""One file a load process, in the folder of its cell."""
+
 CUT = "cut"
 """The kind of a request that was under way when the cell ended: neither answered nor failed."""
 
@@ -82,7 +85,7 @@ def parse_row(line: str) -> Row:
 
 def load_rows(folder: Path) -> Iterator[Row]:
     """The rows of every load process of a cell. Raises LoadTestFailed, with file and line, where one is broken."""
-    for path in sorted(folder.glob("rows-*.jsonl")):
+    for path in sorted(folder.glob(ROWS_FILES)):
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 try:

@@ -12,6 +12,7 @@ from slipway.hosts import Host, LocalHost
 from slipway.loadgen.plan import LoadPlan
 from slipway.results import Measurement
 from slipway.results.cell import measure
+from slipway.results.parquet import keep_requests
 from slipway.spec import DeploymentSpec, Level
 from slipway.stages.job import finish
 from slipway.stages.site import Site, prepare
@@ -40,7 +41,9 @@ def converge(site: Site, load: LoadHost, level: Level) -> Measurement:
         finish(load.host, load.root, job.name, allowed_s, say=site.say, hint=f"its files are in {load.folder}")
     except StageError as error:
         raise LoadTestFailed(f"the load generator failed: {error}") from error
-    return measure(load.folder, plan)
+    measured = measure(load.folder, plan)
+    keep_requests(load.folder)
+    return measured
 
 
 def _start_anew(load: LoadHost, job: Role) -> None:

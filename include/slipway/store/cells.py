@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from slipway.errors import StoreError
-from slipway.results import Measurement, Validity
+from slipway.results import Histogram, Measurement, Validity
 from slipway.store.database import Database, existing
 from slipway.store.models import CellRow, RevisionRow, RunRow
 from slipway.store.records import Cell, State
 
-TURNED = ("started_at", "validity", "reasons", "errors", "client", "server")
+TURNED = ("started_at", "validity", "reasons", "errors", "client", "server", "histograms")
 KEPT = tuple(column.name for column in fields(Measurement) if column.name not in TURNED)
 """Fields of a measurement that are columns as they are."""
 
@@ -80,6 +80,7 @@ def _fill(row: CellRow, measurement: Measurement) -> None:
     row.started_at = datetime.fromtimestamp(measurement.started_at, UTC)
     row.validity, row.reasons = measurement.validity, list(measurement.reasons)
     row.errors, row.client, row.server = dict(measurement.errors), dict(measurement.client), dict(measurement.server)
+    row.histograms = {name: asdict(each) for name, each in measurement.histograms.items()}
 
 
 def _cell(row: CellRow) -> Cell:
@@ -91,6 +92,7 @@ def _cell(row: CellRow) -> Cell:
         errors=row.errors,
         client=row.client,
         server=row.server,
+        histograms={name: Histogram(each["first"], tuple(each["counts"])) for name, each in row.histograms.items()},
     )
     return Cell(row.id, row.run_id, row.deployment, row.revision_id, measurement, row.artifacts, row.try_number)
 

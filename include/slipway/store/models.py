@@ -147,6 +147,7 @@ class CellRow(Base):
     reasons: Mapped[list[str]] = mapped_column(JSON)
     client: Mapped[dict[str, float]] = mapped_column(JSON)
     server: Mapped[dict[str, float]] = mapped_column(JSON)
+    histograms: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
     artifacts: Mapped[str] = mapped_column(PlainText)
     try_number: Mapped[int] = mapped_column(Integer)
 

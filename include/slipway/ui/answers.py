@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from slipway.results import Distribution, Validity
+from slipway.results import Distribution, Histogram, Validity
 from slipway.store import Cell, Deployment, Run, SmokeCheck, Stage
 from slipway.ui.concealed import concealed
 
@@ -161,6 +161,8 @@ class CellAnswer(Answer):
     """The load generator's own health."""
     server: Mapping[str, float]
     """Differences of the server's own counters over the window."""
+    histograms: Mapping[str, Histogram]
+    """By metric. Value i of `counts` lies from 10^((first + i) / 32) seconds up to 10^((first + i + 1) / 32)."""
 
 
 class WholeRunAnswer(Answer):

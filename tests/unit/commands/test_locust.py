@@ -48,7 +48,3 @@ def test_the_job_of_a_cell_prepares_it_first() -> None:
     assert parse_load_plan(first.stdin) == plan
     assert second == locust.command("python", "/cells/1/plan.json", plan)
     assert not role.server
-
-
-def test_where_the_rows_will_be() -> None:
-    assert locust.rows_files(_plan()) == "/cells/1/rows-*.jsonl"

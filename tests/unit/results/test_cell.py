@@ -11,6 +11,7 @@ import pytest
 from slipway.errors import LoadTestFailed
 from slipway.results.cell import METRICS_FILES, WINDOW_FILE, measure
 from slipway.results.client import Client
+from slipway.results.histogram import Histogram
 from slipway.results.measurement import Validity
 from slipway.results.plan import LoadPlan
 from slipway.results.rows import CUT, NAMES, Row
@@ -61,6 +62,13 @@ def test_a_valid_cell(tmp_path: Path, row: Make) -> None:
     assert (measured.tpot.p50, measured.e2e.p50) == (pytest.approx(0.02), pytest.approx(0.16))
     assert measured.client["offered_share"] == pytest.approx(1.0)
     assert measured.server == {}
+    assert measured.histograms["ttft"] == Histogram(-32, (6,))
+    assert {name: sum(each.counts) for name, each in measured.histograms.items()} == {
+        "ttft": 6,
+        "tpot": 6,
+        "e2e": 6,
+        "itl": 18,
+    }
 
 
 def test_tokens_per_second_are_those_that_arrived_inside_the_window(tmp_path: Path, row: Make) -> None:

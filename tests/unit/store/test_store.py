@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import StoreError
-from slipway.results import Distribution, Measurement, Validity
+from slipway.results import Distribution, Histogram, Measurement, Validity
 from slipway.spec import DeploymentSpec, revision_id
 from slipway.store import RunStart, SmokeCheck, State, Store, open_store
 from slipway.store.runs import LOST
@@ -51,6 +51,7 @@ MEASURED = Measurement(
     reasons=("little load",),
     client={"cpu_share": 0.12},
     server={"generation_tokens": 40_961.0},
+    histograms={"ttft": Histogram(-23, (600, 0, 40))},
 )
 
 
