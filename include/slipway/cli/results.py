@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipway.embedded import load_settings
-from slipway.results import Distribution
+from slipway.results import Distribution, Measurement
 from slipway.results.network import told
 from slipway.store import Cell, Lease, Run, Store
 
@@ -64,6 +64,8 @@ def show_benchmark(console: Console, run: Run, cells: Sequence[Cell]) -> None:
     for cell in cells:
         for reason in cell.measurement.reasons:
             console.print(f"  {cell.measurement.users} users, {cell.measurement.validity}: {reason}", highlight=False)
+        for note in notes(cell.measurement):
+            console.print(f"  {cell.measurement.users} users: {note}", highlight=False)
     if network := told(run.snapshot.get("network", {})):
         console.print(f"Network: {network}", highlight=False)
     if run.verdict:
@@ -103,6 +105,20 @@ def cells_table(run: Run, cells: Sequence[Cell]) -> Table:
             f"[{style}]{measured.validity}[/{style}]",
         )
     return table
+
+
+def notes(measured: Measurement) -> list[str]:
+    """Goodput, GPUs and cost of a cell, a sentence each, where they are known."""
+    found, gpu = [], measured.gpu
+    if good := measured.goodput:
+        limits = ", ".join(f"{name.removesuffix('_s').upper()} {limit:g} s" for name, limit in good.limits.items())
+        found.append(f"goodput {good.requests_per_s:.2f} req/s, {good.share:.1%} of the requests kept {limits}")
+    if "energy_j_per_million_tokens" in gpu:
+        energy = f"{gpu['energy_j_per_million_tokens'] / 1e6:.3g} MJ for a million output tokens"
+        found.append(f"{gpu['gpus']:.0f} GPUs {gpu.get('use', 0.0):.0%} busy, {gpu['power_w']:.0f} W, {energy}")
+    if "cost_per_million_tokens" in gpu:
+        found.append(f"a million output tokens cost {gpu['cost_per_million_tokens']:.4g}")
+    return found
 
 
 def _milliseconds(distribution: Distribution | None, figure: str) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from slipway.commands import kit
 from slipway.shell import Command
 
+GPU_LOAD_S = 30.0
+"""A driver that takes longer is not asked again."""
+
 
 def machine(root: str, *, paths: Sequence[str], commands: Sequence[str]) -> Command:
     """Python, processors, memory, disks below ``paths``, limits, GPUs, and where ``commands`` are found."""
@@ -16,6 +19,11 @@ def machine(root: str, *, paths: Sequence[str], commands: Sequence[str]) -> Comm
 def ports(root: str, ports: Iterable[int], *, address: str = "0.0.0.0") -> Command:  # noqa: S104 - a test-bind, closed at once
     """Whether each port is free, and if not, who holds it."""
     return kit.call(root, "probe", "ports", {"ports": [{"host": address, "port": port} for port in ports]})
+
+
+def gpu_load(root: str, deployment: str) -> Command:
+    """What the GPUs do now, and which processes on them are not of ``deployment``."""
+    return kit.call(root, "probe", "gpu_load", {"deployment": deployment}, timeout_s=GPU_LOAD_S)
 
 
 def http(root: str, requests: Sequence[Mapping[str, object]], *, timeout_s: float) -> Command:

@@ -47,6 +47,11 @@ def gpu_memory(host: Host, root: str) -> dict[int, int | None]:
     return {gpu["index"]: _unclaimed(gpu, seen["gpu_processes"]) for gpu in seen["gpus"]}
 
 
+def gpu_load(host: Host, root: str, deployment: str) -> Mapping[str, Any]:
+    """The probe's answer as it is: what each GPU does now, and the processes on them that are not the deployment's."""
+    return kit.reply(host.run(probe.gpu_load(root, deployment)))
+
+
 def _unclaimed(gpu: Mapping[str, Any], processes: Iterable[Mapping[str, Any]]) -> int | None:
     """A process that the driver still names, but that is not there any more, accounts for nothing."""
     visible = [process for process in processes if process.get("command") is not None]

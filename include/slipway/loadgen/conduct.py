@@ -21,6 +21,8 @@ from gevent.event import Event
 from slipway.loadgen.ask import address
 from slipway.results.cell import METRICS_FILES, WINDOW_FILE, Window
 from slipway.results.plan import LoadPlan
+from slipway.results.prometheus import reading
+from slipway.results.series import SERVER_FILE, moments_ns, server_line
 
 WINDOW = "slipway_window"
 DONE = "slipway_done"
@@ -30,6 +32,9 @@ SPARE_S = 45.0
 """How much longer than its plan a load process may take to report, before it counts as lost."""
 
 PROGRESS_S = 5.0
+LATEST_LOOK_NS = 500_000_000
+"""A moment to look at the server that lies further back than this is left out."""
+
 Tally = dict[str, int]
 UNFINISHED, LOST = 4, 3
 """Exit codes: the cell was stopped before its end, or a load process was lost. Failed requests are results, so 0."""
@@ -80,9 +85,10 @@ class Conductor:
         window = Window(start_ns, start_ns + int(self._plan.seconds * 1e9))
         self._environment.runner.send_message(WINDOW, {"start_ns": window.start_ns, "end_ns": window.end_ns})
         self._phase = "warm-up"
-        self._read_metrics(METRICS_FILES[0], window.start_ns)
+        _sleep_until(window.start_ns)
         self._phase = "measuring"
-        self._read_metrics(METRICS_FILES[1], window.end_ns)
+        self._watch_server(window)
+        _sleep_until(window.end_ns)
         self._phase = "letting answers end"
         whole = self._all_done.wait(self._plan.drain_s + SPARE_S)
         if whole:
@@ -94,19 +100,41 @@ class Conductor:
         self._environment.process_exit_code = 0 if whole else LOST
         self._environment.runner.quit()
 
-    def _read_metrics(self, name: str, moment_ns: int) -> None:
-        """Keep what the server says of itself at one end of the window; a server without ``/metrics`` is no fault."""
-        gevent.sleep(max(0.0, (moment_ns - time.time_ns()) / 1e9))
+    def _watch_server(self, window: Window) -> None:
+        """Keep what the server says of itself through the window; one without ``/metrics`` is no fault.
+
+        Moments that passed while it took its time to answer are left out, but not the last.
+        """
+        moments = moments_ns(window.start_ns, window.end_ns)
+        with Path(self._plan.folder, SERVER_FILE).open("w", encoding="utf-8", buffering=1) as kept:
+            for moment_ns in moments:
+                if moment_ns < time.time_ns() - LATEST_LOOK_NS and moment_ns not in (moments[0], moments[-1]):
+                    continue
+                _sleep_until(moment_ns)
+                at_ns, said = time.time_ns(), self._ask_metrics()
+                if said is None:
+                    return
+                kept.write(f"{server_line(at_ns, reading(said.decode()))}\n")
+                if moment_ns in (moments[0], moments[-1]):
+                    name = METRICS_FILES[moment_ns == moments[-1]]
+                    Path(self._plan.folder, name).write_bytes(said)
+
+    def _ask_metrics(self) -> bytes | None:
+        """The text of ``/metrics``; None where there is none."""
         link = http.client.HTTPConnection(*address(self._plan.base_url), timeout=10)
         try:
             link.request("GET", "/metrics")
             answer = link.getresponse()
-            if answer.status == 200:
-                Path(self._plan.folder, name).write_bytes(answer.read())
+            return answer.read() if answer.status == 200 else None
         except (OSError, http.client.HTTPException) as error:
             print(f"no /metrics: {error}", file=sys.stderr)  # noqa: T201
+            return None
         finally:
             link.close()
+
+
+def _sleep_until(moment_ns: int) -> None:
+    gevent.sleep(max(0.0, (moment_ns - time.time_ns()) / 1e9))
 
 
 def end_children(timeout_s: float = 15.0) -> None:

@@ -29,6 +29,7 @@ from slipway.results.cell import METRICS_FILES, WINDOW_FILE, Window
 from slipway.results.parquet import REQUESTS_FILE
 from slipway.results.plan import LoadPlan, load_load_plan
 from slipway.results.rows import CUT, ROWS_FILES, Row
+from slipway.results.series import SERVER_FILE
 
 
 class StreamingUser(User):  # type: ignore[misc]
@@ -58,7 +59,7 @@ def fresh(path: str) -> str:
         Asking(plan, load_prompts(plan.prompts_path)).next()
     except SlipwayError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    for pattern in (ROWS_FILES, REQUESTS_FILE, "clients-*.json", WINDOW_FILE, *METRICS_FILES):
+    for pattern in (ROWS_FILES, REQUESTS_FILE, "clients-*.json", WINDOW_FILE, SERVER_FILE, *METRICS_FILES):
         for old in Path(plan.folder).glob(pattern):
             old.unlink()
     return path

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slipway.errors import LoadTestFailed
 from slipway.results import client as health
 from slipway.results import definitions
+from slipway.results.goodput import goodput
+from slipway.results.gpus import GPUS_FILE, gpu_figures, gpu_series, inside, token_costs
 from slipway.results.histogram import histogram
-from slipway.results.measurement import Measurement, Validity
+from slipway.results.measurement import Measurement
 from slipway.results.parquet import load_cell_requests
 from slipway.results.percentiles import distribution
 from slipway.results.plan import LoadPlan
 from slipway.results.prometheus import difference, parse_metrics
 from slipway.results.rows import CUT, Row
-from slipway.results.validity import Guard, answer_guards, client_guards, judge, server_guards
+from slipway.results.series import SERVER_FILE, Series, load_lines, server_figures, server_series
+from slipway.results.validity import Guard, answer_guards, client_guards, gpu_guards, judge, server_guards
 
 WINDOW_FILE = "window.json"
 METRICS_FILES = ("metrics-start.txt", "metrics-end.txt")
@@ -51,7 +54,7 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
     good = [row for row in ended if not row.error]
     arrived = {row.id: definitions.tokens_between(row, window.start_ns, window.end_ns) for row in rows}
     delivered = sum(arrived[row.id] for row in rows if row.error in ("", CUT))
-    counters = dict(server or load_counters(folder))
+    beside = _beside(folder, plan, window, delivered, server)
     client = health.figures(rows, clients, plan.users, window.start_ns, window.end_ns)
     values = metric_values(good)
     ttft = distribution(values["ttft"])
@@ -59,9 +62,20 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
         Guard(1 - len(clients) / plan.processes, 0.0, 0.0, "{} of the load processes left no figures"),
         *answer_guards(len(good), len(ended) - len(good), _ended_early(good, plan)),
         *(client_guards(client, ttft) if ttft else []),
-        *server_guards(counters, sum(arrived.values()), _template_tokens(rows, window)),
+        *server_guards(beside.counters, sum(arrived.values()), _template_tokens(rows, window)),
+        *gpu_guards(beside.gpu),
     ]
-    return _measurement(plan, window, ended, delivered, values, (client, counters), judge(guards))
+    measured = _measurement(plan, window, ended, delivered, values)
+    validity, reasons = judge(guards)
+    return replace(
+        measured,
+        validity=validity,
+        reasons=reasons,
+        client=client,
+        server={**beside.counters, **server_figures(beside.series.get("server", {}))},
+        gpu=beside.gpu,
+        series=beside.series,
+    )
 
 
 def load_window(folder: Path) -> Window:
@@ -89,9 +103,8 @@ def _measurement(
     ended: Sequence[Row],
     delivered: int,
     values: Mapping[str, Sequence[float]],
-    beside: tuple[dict[str, float], dict[str, float]],
-    judged: tuple[Validity, tuple[str, ...]],
 ) -> Measurement:
+    """What the client saw, not judged yet."""
     good = [row for row in ended if not row.error]
     return Measurement(
         users=plan.users,
@@ -109,12 +122,32 @@ def _measurement(
         itl=distribution(values["itl"]),
         tpot=distribution(values["tpot"]),
         e2e=distribution(values["e2e"]),
-        validity=judged[0],
-        reasons=judged[1],
-        client=beside[0],
-        server=beside[1],
+        goodput=goodput(ended, plan.slo, window.seconds),
         histograms={name: found for name, each in values.items() if (found := histogram(each))},
     )
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What was looked at beside the requests."""
+
+    counters: dict[str, float]
+    gpu: dict[str, float]
+    series: dict[str, Series]
+
+
+def _beside(
+    folder: Path, plan: LoadPlan, window: Window, delivered: int, server: Mapping[str, float] | None
+) -> _Beside:
+    looks = inside(load_lines(folder / GPUS_FILE), window.start_ns / 1e9, window.end_ns / 1e9)
+    gpu = gpu_figures(looks, window.seconds)
+    gpu |= token_costs(gpu, plan.price_per_hour, delivered / window.seconds)
+    series = {
+        "server": server_series(load_lines(folder / SERVER_FILE), window.start_ns),
+        "gpus": gpu_series(looks, window.start_ns / 1e9),
+    }
+    kept = {name: each for name, each in series.items() if each}
+    return _Beside(dict(server or load_counters(folder)), gpu, kept)
 
 
 def metric_values(good: Sequence[Row]) -> dict[str, list[float]]:

@@ -6,7 +6,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from slipway.results.goodput import Goodput
 from slipway.results.histogram import Histogram
+from slipway.results.series import Series
 
 
 class Validity(enum.StrEnum):
@@ -64,6 +66,13 @@ class Measurement:
     client: Mapping[str, float] = field(default_factory=dict)
     """The load generator's own health: cpu_share, send_lag_p99_s, late_share."""
     server: Mapping[str, float] = field(default_factory=dict)
-    """Differences of the server's own counters over the window (generation_tokens, prefix_cache_hits, ...)."""
+    """Differences of the server's own counters over the window (generation_tokens, prefix_cache_hits, ...), and means
+    and maxima of its gauges (running_mean, waiting_mean, kv_use_max)."""
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     """Of ``ttft``, ``itl``, ``tpot`` and ``e2e``, those that have values."""
+    goodput: Goodput | None = None
+    """None where no limits were given."""
+    gpu: Mapping[str, float] = field(default_factory=dict)
+    """What the GPUs did and what a million output tokens cost; :mod:`slipway.results.gpus` names the figures."""
+    series: Mapping[str, Series] = field(default_factory=dict)
+    """``server`` and ``gpus`` over time, where they were looked at."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from slipway.errors import LoadTestFailed
+from slipway.results.goodput import Slo
 
 PLAN_FILE = "plan.json"
 """A plan's name in the folder of its cell."""
@@ -23,7 +24,8 @@ class LoadPlan:
     """One closed-loop cell: ``users`` who ask again as soon as they were answered.
 
     The measured window of ``seconds`` begins ``warmup_s`` after all users are there. Durations are seconds.
-    ``api_key_env`` names the variable that holds the server's key; the key itself is never written.
+    ``api_key_env`` names the variable that holds the server's key; the key itself is never written. ``slo`` and
+    ``price_per_hour``, of all GPUs of the deployment, are for whoever measures the cell.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -45,6 +47,8 @@ class LoadPlan:
     prompts_file: str | None = None
     api_key_env: str | None = None
     seed: int | None = None
+    slo: Slo = field(default_factory=Slo)
+    price_per_hour: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def prompts_path(self) -> Path:

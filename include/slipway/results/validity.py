@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -75,3 +76,13 @@ def server_guards(server: Mapping[str, float], arrived_tokens: int, template_tok
         share = (server.get("prefix_cache_hits", 0.0) - template_tokens) / queries
         guards.append(Guard(share, 0.01, 0.10, "{} of the prompt tokens came from the prefix cache"))
     return guards
+
+
+def gpu_guards(gpu: Mapping[str, float]) -> list[Guard]:
+    """Whether the GPUs were the deployment's alone and at full speed; nothing is said where they were not looked at."""
+    slowed = "in {} of the looks at a GPU, heat or its power supply slowed it"
+    foreign = "processes that are not the deployment's were on its GPUs; gpus.jsonl names them"
+    return [
+        Guard(gpu.get("slowed_share", 0.0), 0.0, 0.20, slowed),
+        Guard(gpu.get("foreign_processes", 0.0), 0.0, math.inf, foreign),
+    ]

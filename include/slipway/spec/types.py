@@ -243,6 +243,23 @@ class Level(Part):
     """Locust processes that share the users."""
 
 
+class SloSpec(Part):
+    """What a service promises for each request. A limit that is left out is kept by all."""
+
+    ttft_s: float | None = Field(default=None, gt=0, strict=False)
+    """The longest time to the first token."""
+    tpot_s: float | None = Field(default=None, gt=0, strict=False)
+    """The longest time per output token after the first, as the mean of a request."""
+    e2e_s: float | None = Field(default=None, gt=0, strict=False)
+    """The longest time to the last token."""
+
+    @model_validator(mode="after")
+    def _any_limit(self) -> SloSpec:
+        if self.ttft_s is self.tpot_s is self.e2e_s is None:
+            raise ValueError("give at least one of `ttft_s`, `tpot_s` and `e2e_s`")
+        return self
+
+
 class BenchmarkSpec(Part):
     """The load test. Each level is one cell of the result."""
 
@@ -264,6 +281,8 @@ class BenchmarkSpec(Part):
     """Sampling temperature; 0 is greedy."""
     request_timeout_s: Seconds = 600
     """How long one request may take."""
+    slo: SloSpec | None = None
+    """Limits for each request: with them each cell states its goodput, the requests that kept all of them."""
 
     @model_validator(mode="after")
     def _levels_differ(self) -> BenchmarkSpec:
@@ -316,6 +335,8 @@ class DeploymentSpec(Part):
     """The first questions."""
     benchmark: BenchmarkSpec
     """The load test."""
+    price_per_gpu_hour: float | None = Field(default=None, gt=0, strict=False)
+    """What one GPU costs an hour, in any currency: with it each cell states the cost of a million output tokens."""
     verdict: VerdictSpec = VerdictSpec()
     """The judgement."""
 

@@ -12,8 +12,11 @@ from slipway.hosts import Host, LocalHost
 from slipway.loadgen.plan import LoadPlan
 from slipway.results import Measurement
 from slipway.results.cell import measure
+from slipway.results.goodput import Slo
+from slipway.results.gpus import GPUS_FILE
 from slipway.results.parquet import keep_requests
 from slipway.spec import DeploymentSpec, Level
+from slipway.stages.gpu_watch import GpuWatch
 from slipway.stages.job import finish
 from slipway.stages.site import Site, prepare
 
@@ -34,11 +37,12 @@ def converge(site: Site, load: LoadHost, level: Level) -> Measurement:
     A load generator of an earlier try that still runs is stopped first: two of them would measure each other.
     """
     plan = load_plan(site.spec, level, load.folder)
-    job = locust.cell(load.python, plan)
+    job, gpus = locust.cell(load.python, plan), GpuWatch(site, load.folder / GPUS_FILE)
     _start_anew(load, job)
     allowed_s = sum(step.timeout_s for step in job.steps)
     try:
-        finish(load.host, load.root, job.name, allowed_s, say=site.say, hint=f"its files are in {load.folder}")
+        hint = f"its files are in {load.folder}"
+        finish(load.host, load.root, job.name, allowed_s, say=site.say, hint=hint, meanwhile=gpus.look)
     except StageError as error:
         raise LoadTestFailed(f"the load generator failed: {error}") from error
     measured = measure(load.folder, plan)
@@ -70,4 +74,11 @@ def load_plan(spec: DeploymentSpec, level: Level, folder: Path) -> LoadPlan:
         seconds=benchmark.seconds,
         warmup_s=benchmark.warmup_s,
         folder=str(folder),
+        slo=Slo(**(benchmark.slo.model_dump() if benchmark.slo else {})),
+        price_per_hour=_price_per_hour(spec),
     )
+
+
+def _price_per_hour(spec: DeploymentSpec) -> float | None:
+    """Of all GPUs of the deployment; a rehearsal has none to pay for."""
+    return None if spec.rehearsal or not spec.price_per_gpu_hour else spec.price_per_gpu_hour * spec.gpus

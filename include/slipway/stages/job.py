@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from slipway.commands import agent, kit
 from slipway.errors import NotReady, StageError
@@ -13,14 +14,28 @@ from slipway.stages.site import Say
 LOOK_EVERY_S = 5.0
 
 
-def finish(host: Host, root: str, name: str, timeout_s: float, *, say: Say, hint: str) -> None:
-    """Wait until a job has ended well, streaming its log. Raises StageError with its last lines, or NotReady."""
+def finish(
+    host: Host,
+    root: str,
+    name: str,
+    timeout_s: float,
+    *,
+    say: Say,
+    hint: str,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
+    """Wait until a job has ended well, streaming its log. Raises StageError with its last lines, or NotReady.
+
+    ``meanwhile`` is called every five seconds or so.
+    """
     deadline = time.monotonic() + timeout_s
     offset = 0
     while True:
         left_s = deadline - time.monotonic()
         state = parse_role(kit.reply(host.run(agent.wait(root, name, max(0.0, min(LOOK_EVERY_S, left_s))))))
         offset = stream_log(host, root, name, offset, say)
+        if meanwhile:
+            meanwhile()
         if state.state == "done":
             return
         if not state.alive:

@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import select
 
 from slipway.errors import StoreError
-from slipway.results import Histogram, Measurement, Validity
+from slipway.results import Goodput, Histogram, Measurement, Validity
 from slipway.store.database import Database, existing
 from slipway.store.models import CellRow, RevisionRow, RunRow
 from slipway.store.records import Cell, State
 
-TURNED = ("started_at", "validity", "reasons", "errors", "client", "server", "histograms")
+TURNED = ("started_at", "validity", "reasons", "errors", "client", "server", "histograms", "goodput", "gpu", "series")
 KEPT = tuple(column.name for column in fields(Measurement) if column.name not in TURNED)
 """Fields of a measurement that are columns as they are."""
 
@@ -81,6 +81,8 @@ def _fill(row: CellRow, measurement: Measurement) -> None:
     row.validity, row.reasons = measurement.validity, list(measurement.reasons)
     row.errors, row.client, row.server = dict(measurement.errors), dict(measurement.client), dict(measurement.server)
     row.histograms = {name: asdict(each) for name, each in measurement.histograms.items()}
+    row.goodput = asdict(measurement.goodput) if measurement.goodput else None
+    row.gpu, row.series = dict(measurement.gpu), {name: dict(each) for name, each in measurement.series.items()}
 
 
 def _cell(row: CellRow) -> Cell:
@@ -93,6 +95,9 @@ def _cell(row: CellRow) -> Cell:
         client=row.client,
         server=row.server,
         histograms={name: Histogram(each["first"], tuple(each["counts"])) for name, each in row.histograms.items()},
+        goodput=Goodput(**row.goodput) if row.goodput else None,
+        gpu=row.gpu,
+        series=row.series,
     )
     return Cell(row.id, row.run_id, row.deployment, row.revision_id, measurement, row.artifacts, row.try_number)
 

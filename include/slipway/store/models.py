@@ -148,6 +148,9 @@ class CellRow(Base):
     client: Mapped[dict[str, float]] = mapped_column(JSON)
     server: Mapped[dict[str, float]] = mapped_column(JSON)
     histograms: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
+    goodput: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    gpu: Mapped[dict[str, float]] = mapped_column(JSON, server_default="{}")
+    series: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
     artifacts: Mapped[str] = mapped_column(PlainText)
     try_number: Mapped[int] = mapped_column(Integer)
 

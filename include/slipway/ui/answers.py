@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from slipway.results import Distribution, Histogram, Validity
+from slipway.results import Distribution, Goodput, Histogram, Validity
 from slipway.store import Cell, Deployment, Run, SmokeCheck, Stage
 from slipway.ui.concealed import concealed
 
@@ -160,9 +160,15 @@ class CellAnswer(Answer):
     client: Mapping[str, float]
     """The load generator's own health."""
     server: Mapping[str, float]
-    """Differences of the server's own counters over the window."""
+    """Differences of the server's own counters over the window, means and maxima of its gauges."""
     histograms: Mapping[str, Histogram]
     """By metric. Value i of `counts` lies from 10^((first + i) / 32) seconds up to 10^((first + i + 1) / 32)."""
+    goodput: Goodput | None
+    """Requests that kept all limits; null where the file gives no limits."""
+    gpu: Mapping[str, float]
+    """What the GPUs did, and what a million output tokens cost; empty where nothing is known of it."""
+    series: Mapping[str, Mapping[str, Sequence[float]]]
+    """`server` and `gpus` over time, as columns; `at_s` is seconds since the window began."""
 
 
 class WholeRunAnswer(Answer):

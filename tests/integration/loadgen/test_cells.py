@@ -69,6 +69,7 @@ def test_a_cell_of_two_processes(serve: Any, wire: Any, plan_for: Any) -> None:
     assert (measured.errors, measured.window_s, measured.processes) == ({}, 1.5, 2)
     assert measured.requests == sum(window.holds(row.ended_ns) for row in rows) > 20
     assert measured.server["generation_tokens"] > 0
+    assert measured.series["server"]["at_s"] == pytest.approx([0.0, 1.5], abs=0.1)
     assert measured.ttft is not None
     assert measured.ttft.count == measured.requests
     assert "/v1/chat/completions" in said

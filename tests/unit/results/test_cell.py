@@ -11,10 +11,13 @@ import pytest
 from slipway.errors import LoadTestFailed
 from slipway.results.cell import METRICS_FILES, WINDOW_FILE, measure
 from slipway.results.client import Client
+from slipway.results.goodput import Goodput, Slo
+from slipway.results.gpus import GPUS_FILE
 from slipway.results.histogram import Histogram
 from slipway.results.measurement import Validity
 from slipway.results.plan import LoadPlan
 from slipway.results.rows import CUT, NAMES, Row
+from slipway.results.series import SERVER_FILE
 
 MS = 1_000_000
 START, END = 1000 * MS, 2000 * MS
@@ -134,6 +137,22 @@ def test_the_chat_template_may_be_in_the_prefix_cache(tmp_path: Path, row: Make)
     template = {"prefix_cache_queries": 72.0, "prefix_cache_hits": 18.0}
     assert measure(tmp_path, _plan(tmp_path), template).validity == Validity.VALID
     assert measure(tmp_path, _plan(tmp_path), {**template, "prefix_cache_hits": 36.0}).validity == Validity.INVALID
+
+
+def test_what_was_looked_at_beside_the_requests_is_in_the_cell(tmp_path: Path, row: Make) -> None:
+    _cell(tmp_path, _back_to_back(row))
+    readings = [{"at_ns": START + at, "running": 1.0, "generation_tokens": 5.0} for at in (0, 900 * MS)]
+    (tmp_path / SERVER_FILE).write_text("".join(f"{json.dumps(each)}\n" for each in readings))
+    card = {"index": 0, "use": 1.0, "memory_bytes": 1.0, "sm_clock_hz": 1e9, "power_w": 700.0, "slowed": True}
+    looks = [{"at_s": at, "hosts": {"a": {"gpus": [card], "foreign": []}}} for at in (0.5, 1.5)]
+    (tmp_path / GPUS_FILE).write_text("".join(f"{json.dumps(each)}\n" for each in looks))
+    measured = measure(tmp_path, _plan(tmp_path, slo=Slo(ttft_s=0.1), price_per_hour=7.2))
+    assert measured.server == {"running_mean": 1.0, "waiting_mean": 0.0, "kv_use_max": 0.0}
+    assert {name: each["at_s"] for name, each in measured.series.items()} == {"server": [0.0, 0.9], "gpus": [0.5]}
+    assert (measured.gpu["looks"], measured.gpu["energy_j"]) == (1.0, 700.0)
+    assert measured.gpu["cost_per_million_tokens"] == pytest.approx(0.002 / measured.output_tokens_per_s * 1e6)
+    assert measured.goodput == Goodput({"ttft_s": 0.1}, 6, 1.0, 6.0)
+    assert (measured.validity, len(measured.reasons)) == (Validity.INVALID, 1)
 
 
 @pytest.mark.parametrize("text", [None, "", "{}"])

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from slipway.results.measurement import Distribution, Validity
-from slipway.results.validity import Guard, answer_guards, client_guards, judge, server_guards
+from slipway.results.validity import Guard, answer_guards, client_guards, gpu_guards, judge, server_guards
 
 FIT = {
     "cpu_share": 0.3,
@@ -92,3 +92,19 @@ def test_the_servers_own_counters(server: dict[str, float], expected: Validity) 
 def test_the_worst_reason_comes_first() -> None:
     guards = [Guard(2, 1, 3, "a"), Guard(9, 1, 3, "b"), Guard(0, 1, 3, "c"), Guard(2, 1, 3, "d")]
     assert judge(guards) == (Validity.INVALID, ("b", "a", "d"))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "validity", "words"),
+    [
+        ({}, Validity.VALID, ""),
+        ({"slowed_share": 0.0, "foreign_processes": 0.0}, Validity.VALID, ""),
+        ({"slowed_share": 0.05}, Validity.SUSPECT, "in 5.0% of the looks at a GPU"),
+        ({"slowed_share": 0.25}, Validity.INVALID, "heat"),
+        ({"foreign_processes": 9.0}, Validity.SUSPECT, "not the deployment's"),
+    ],
+)
+def test_gpus_must_be_ours_alone_and_at_full_speed(gpu: dict[str, float], validity: Validity, words: str) -> None:
+    found, reasons = judge(gpu_guards(gpu))
+    assert found == validity
+    assert words in "".join(reasons)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import StoreError
-from slipway.results import Distribution, Histogram, Measurement, Validity
+from slipway.results import Distribution, Goodput, Histogram, Measurement, Validity
 from slipway.spec import DeploymentSpec, revision_id
 from slipway.store import RunStart, SmokeCheck, State, Store, open_store
 from slipway.store.runs import LOST
@@ -52,6 +52,9 @@ MEASURED = Measurement(
     client={"cpu_share": 0.12},
     server={"generation_tokens": 40_961.0},
     histograms={"ttft": Histogram(-23, (600, 0, 40))},
+    goodput=Goodput({"ttft_s": 0.5}, requests=600, share=0.9375, requests_per_s=3.3),
+    gpu={"power_w": 5600.5, "cost_per_million_tokens": 3.25},
+    series={"server": {"at_s": [0.0, 1.5], "running": [10.0, 9.0]}},
 )
 
 

@@ -32,8 +32,8 @@ def gpus() -> dict[str, Any]:
     if program is None:
         return {"gpus": [], "gpu_processes": [], "gpu_error": None}
     try:
-        cards = _query(program, "gpu", GPU_FIELDS)
-        users = _query(program, "compute-apps", PROCESS_FIELDS)
+        cards = query(program, "gpu", GPU_FIELDS)
+        users = query(program, "compute-apps", PROCESS_FIELDS)
     except (OSError, subprocess.SubprocessError) as error:
         said = (error.stdout + error.stderr).strip() if isinstance(error, subprocess.CalledProcessError) else ""
         return {"gpus": [], "gpu_processes": [], "gpu_error": said or str(error)}
@@ -53,22 +53,22 @@ def parse_gpus(text: str) -> list[dict[str, Any]]:
             "driver_version": driver,
             "ecc_errors": _number(errors),
         }
-        for index, name, uuid, total, used, driver, errors in _rows(text, len(GPU_FIELDS))
+        for index, name, uuid, total, used, driver, errors in rows(text, len(GPU_FIELDS))
     ]
 
 
 def parse_processes(text: str) -> list[dict[str, Any]]:
     """One process on a GPU a line, in the order of ``PROCESS_FIELDS``."""
-    rows = _rows(text, len(PROCESS_FIELDS))
-    return [{"gpu_uuid": uuid, "pid": _number(pid), "memory_bytes": _bytes(used)} for uuid, pid, used in rows]
+    found = rows(text, len(PROCESS_FIELDS))
+    return [{"gpu_uuid": uuid, "pid": _number(pid), "memory_bytes": _bytes(used)} for uuid, pid, used in found]
 
 
-def _query(program: str, what: str, fields: tuple[str, ...]) -> str:
+def query(program: str, what: str, fields: tuple[str, ...]) -> str:
     argv = [program, f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits"]
     return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=TIMEOUT_S).stdout
 
 
-def _rows(text: str, width: int) -> list[list[str]]:
+def rows(text: str, width: int) -> list[list[str]]:
     rows = csv.reader(text.splitlines(), skipinitialspace=True)
     return [[cell.strip() for cell in row] for row in rows if len(row) == width]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slipway.remote.probe.asking import ask, parse_question
+from slipway.remote.probe.gpu_load import gpu_load
 from slipway.remote.probe.machine import machine
 from slipway.remote.probe.ports import port
 from slipway.remote.request import Request
@@ -22,4 +23,9 @@ def http(request: Request) -> dict[str, Any]:
     return {"responses": [ask(question) for question in questions]}
 
 
-VERBS: Mapping[str, Callable[[Request], dict[str, Any]]] = {"http": http, "machine": machine, "ports": ports}
+VERBS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
+    "gpu_load": gpu_load,
+    "http": http,
+    "machine": machine,
+    "ports": ports,
+}

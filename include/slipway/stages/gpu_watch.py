@@ -1,0 +1,37 @@
+"""Looks at the deployment's GPUs while a load level is measured, and writes down what it sees."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from slipway.errors import HostError
+from slipway.facts.machine import gpu_load
+from slipway.hosts import on_each
+from slipway.stages.site import Site
+
+
+class GpuWatch:
+    """Appends a line to ``path`` at each :meth:`look`, for all hosts with GPUs. A rehearsal has none to look at."""
+
+    def __init__(self, site: Site, path: Path) -> None:
+        self._site = site
+        self._path = path
+        self._hosts = [] if site.spec.rehearsal else [site.hosts[each.name] for each in site.spec.hosts if each.gpus]
+        path.unlink(missing_ok=True)
+
+    def look(self) -> None:
+        """Once; where a host does not answer, the cell goes on without, and nobody looks again."""
+        if not self._hosts:
+            return
+        name, root = self._site.spec.name, self._site.root
+        at_s = time.time()
+        try:
+            seen = on_each(self._hosts, lambda host: gpu_load(host, root, name))
+        except HostError as error:
+            self._site.say(f"the GPUs are not looked at any more: {error}")
+            self._hosts = []
+            return
+        with self._path.open("a", encoding="utf-8") as lines:
+            lines.write(f"{json.dumps({'at_s': at_s, 'hosts': seen})}\n")
