@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slipway.cli import bundle, files, results, runs
+from slipway.cli import bundle, exchange, files, loadtest, results, runs
 from slipway.errors import SlipwayError
 
 Run = Callable[[argparse.Namespace], int]
@@ -39,6 +39,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_files(command)
     _add_runs(command)
+    _add_loadtest(command)
+    _add_exchange(command)
     return parser
 
 
@@ -66,3 +68,26 @@ def _add_runs(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     shown = command("results", results.results)
     shown.add_argument("deployment", nargs="?", help="only this deployment")
     shown.add_argument("--runs", type=int, default=10, metavar="N", help="how many of the last runs (default: 10)")
+
+
+def _add_loadtest(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
+    test = command("loadtest", loadtest.loadtest)
+    test.add_argument("file", type=Path, metavar="FILE")
+    load = test.add_mutually_exclusive_group()
+    load.add_argument("--users", type=int, nargs="+", metavar="N", help="users who ask again as soon as answered")
+    load.add_argument("--rate", type=float, metavar="R", help="requests a second that wait for no answer")
+    test.add_argument("--arrivals", choices=("poisson", "constant"), default="poisson", help="how --rate is spaced")
+    test.add_argument("--seconds", type=float, metavar="S", help="length of each window (default: the file's)")
+    test.add_argument("--processes", type=int, metavar="N", help="load processes (default: the file's, or 1)")
+    test.add_argument("--search", action="store_true", help="find the highest load that keeps the file's limits")
+    test.add_argument("--web", action="store_true", help="show Locust's own page while each load runs")
+
+
+def _add_exchange(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
+    out = command("export", exchange.export)
+    out.add_argument("run_id", type=int, metavar="RUN", help="the run's number in slipway results")
+    out.add_argument("--format", choices=sorted(exchange.WRITERS), default="json", help="default: json")
+    out.add_argument("--output", type=Path, metavar="PATH", help="the file or folder to write")
+    taken = command("import", exchange.import_results)
+    taken.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    taken.add_argument("--deployment", required=True, metavar="NAME", help="whose results they are")

@@ -61,15 +61,20 @@ def show_leases(console: Console, leases: Sequence[Lease]) -> None:
 def show_benchmark(console: Console, run: Run, cells: Sequence[Cell]) -> None:
     """The run's cells, a row a load level, and its verdict."""
     console.print(cells_table(run, cells))
-    for cell in cells:
-        for reason in cell.measurement.reasons:
-            console.print(f"  {cell.measurement.users} users, {cell.measurement.validity}: {reason}", highlight=False)
-        for note in notes(cell.measurement):
-            console.print(f"  {cell.measurement.users} users: {note}", highlight=False)
+    show_notes(console, [cell.measurement for cell in cells])
     if network := told(run.snapshot.get("network", {})):
         console.print(f"Network: {network}", highlight=False)
     if run.verdict:
         console.print(f"Verdict: [bold]{run.verdict}[/bold] ({run.verdict_reason})", highlight=False)
+
+
+def show_notes(console: Console, cells: Sequence[Measurement]) -> None:
+    """Why a cell is not valid, and what is known of it beside the table, a line each."""
+    for measured in cells:
+        for reason in measured.reasons:
+            console.print(f"  {measured.load}, {measured.validity}: {reason}", highlight=False)
+        for note in notes(measured):
+            console.print(f"  {measured.load}: {note}", highlight=False)
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
@@ -86,15 +91,19 @@ def runs_table(runs: Sequence[Run]) -> Table:
 def cells_table(run: Run, cells: Sequence[Cell]) -> Table:
     rehearsal = ", rehearsal on CPU: no figure for a GPU" if run.rehearsal else ""
     title = f"Benchmark of {run.deployment}, run {run.id}{rehearsal}"
+    return measurements_table(title, [cell.measurement for cell in cells])
+
+
+def measurements_table(title: str, cells: Sequence[Measurement]) -> Table:
+    """A row a load level."""
     table = Table(title=title, **NARROW)
     for column in CELL_COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("validity", no_wrap=True)
-    for cell in cells:
-        measured = cell.measurement
+    for measured in cells:
         style = VALIDITY_STYLES[measured.validity]
         table.add_row(
-            str(measured.users),
+            measured.load.removesuffix(" users"),
             f"{measured.requests_per_s:.2f}",
             f"{measured.output_tokens_per_s:.1f}",
             _milliseconds(measured.ttft, "p50"),
@@ -110,6 +119,9 @@ def cells_table(run: Run, cells: Sequence[Cell]) -> Table:
 def notes(measured: Measurement) -> list[str]:
     """Goodput, GPUs and cost of a cell, a sentence each, where they are known."""
     found, gpu = [], measured.gpu
+    if measured.rate and (waited := measured.scheduled.get("ttft")):
+        under_way = measured.client.get("under_way_mean", 0.0)
+        found.append(f"TTFT p99 from the due time {1000 * waited.p99:.0f} ms, {under_way:.1f} requests under way")
     if good := measured.goodput:
         limits = ", ".join(f"{name.removesuffix('_s').upper()} {limit:g} s" for name, limit in good.limits.items())
         found.append(f"goodput {good.requests_per_s:.2f} req/s, {good.share:.1%} of the requests kept {limits}")

@@ -99,6 +99,8 @@ class Conductor:
             print(f"{lost}; were they killed for memory?", file=sys.stderr)  # noqa: T201
         self._environment.process_exit_code = 0 if whole else LOST
         self._environment.runner.quit()
+        if self._environment.web_ui:
+            self._environment.web_ui.stop()
 
     def _watch_server(self, window: Window) -> None:
         """Keep what the server says of itself through the window; one without ``/metrics`` is no fault.

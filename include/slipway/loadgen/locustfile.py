@@ -33,13 +33,13 @@ from slipway.results.series import SERVER_FILE
 
 
 class StreamingUser(User):  # type: ignore[misc]
-    """Asks again as soon as it was answered; the share of its process does the work."""
+    """Asks again as soon as it was answered, or at the cell's rate; the share of its process does the work."""
 
     share: Share
 
     @task  # type: ignore[untyped-decorator]
-    def converse(self) -> None:
-        self.share.converse()
+    def take_part(self) -> None:
+        self.share.take_part()
         Event().wait()
 
 

@@ -6,12 +6,14 @@ Run as ``python -m slipway.loadgen.prepare < plan.json``. Prompts that the plan 
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import sys
 from pathlib import Path
 
 from slipway.errors import SlipwayError
-from slipway.loadgen.prompts import Prompt, make_prompts, save_prompts
+from slipway.loadgen.dataset import load_dataset
+from slipway.loadgen.prompts import Prompt, count_prompts, make_prompts, save_prompts
 from slipway.results.plan import PLAN_FILE, LoadPlan, parse_load_plan
 
 MOST_PROMPTS = 512
@@ -25,12 +27,27 @@ def prepare(plan: LoadPlan) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PLAN_FILE).write_text(plan.to_json(), encoding="utf-8")
     if plan.prompts_file is None:
-        count = max(16, min(MOST_PROMPTS, MOST_TOKENS // plan.prompt_tokens))
         seed = secrets.randbits(32) if plan.seed is None else plan.seed
-        key = os.environ.get(plan.api_key_env) if plan.api_key_env else None
-        texts = make_prompts(plan.base_url, plan.model, plan.prompt_tokens, count, seed, plan.endpoint, api_key=key)
-        save_prompts(plan.prompts_path, (Prompt(text, plan.prompt_tokens, synthetic=True) for text in texts))
-        print(f"{count} prompts of {plan.prompt_tokens} tokens, seed {seed}", file=sys.stderr)  # noqa: T201
+        prompts = _chosen(plan, seed) if plan.dataset else _made(plan, seed)
+        save_prompts(plan.prompts_path, prompts)
+        mean = sum(prompt.tokens for prompt in prompts) / len(prompts)
+        print(f"{len(prompts)} prompts of {mean:.0f} tokens, seed {seed}", file=sys.stderr)  # noqa: T201
+
+
+def _made(plan: LoadPlan, seed: int) -> list[Prompt]:
+    count = max(16, min(MOST_PROMPTS, MOST_TOKENS // plan.prompt_tokens))
+    asked = (plan.base_url, plan.model, plan.prompt_tokens, count, seed, plan.endpoint)
+    return make_prompts(*asked, api_key=_key(plan), shared=plan.shared_prefix_tokens)
+
+
+def _chosen(plan: LoadPlan, seed: int) -> list[Prompt]:
+    texts = load_dataset(Path(plan.dataset or ""))
+    random.Random(seed).shuffle(texts)  # noqa: S311 - draws prompts, keeps no secret
+    return count_prompts(plan.base_url, plan.model, texts[:MOST_PROMPTS], plan.endpoint, api_key=_key(plan))
+
+
+def _key(plan: LoadPlan) -> str | None:
+    return os.environ.get(plan.api_key_env) if plan.api_key_env else None
 
 
 def main() -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,11 +51,13 @@ VARIED_WORDS = 32
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt and the number of tokens of its own text. Only a ``synthetic`` one may be varied."""
+    """A prompt and the number of tokens of its own text. Only a ``synthetic`` one may be varied, behind the first
+    ``kept`` characters, which all prompts of the cell share."""
 
     text: str
     tokens: int
     synthetic: bool = False
+    kept: int = 0
 
 
 def make_prompts(
@@ -66,18 +69,41 @@ def make_prompts(
     endpoint: Literal["chat", "completions"],
     *,
     api_key: str | None = None,
-) -> list[str]:
-    """``count`` different prompts of exactly ``tokens`` tokens each.
+    shared: int = 0,
+) -> list[Prompt]:
+    """``count`` different prompts of exactly ``tokens`` tokens each, of which the first ``shared`` are the same.
 
     For ``completions`` that is the whole prompt as ``usage`` counts it, with the tokenizer's own special tokens.
     For ``chat`` it is the message's own text; the chat template comes on top, and is so too in every request: where
     words melt into the template, only prompts are taken with which the whole request has the usual number of tokens.
     Raises LoadTestFailed where the server does not tokenize, or no such prompt is found.
     """
+    with _open_tokenizer(base_url, model, endpoint, api_key) as tokenizer:
+        chance = random.Random(f"{seed}")  # noqa: S311 - draws words, keeps no secret
+        lead = _lead(tokenizer, shared, chance)
+        texts = _collect(tokenizer, tokens, count, chance, lead)
+        return [Prompt(text, tokens, synthetic=True, kept=len(lead)) for text in texts]
+
+
+def count_prompts(
+    base_url: str,
+    model: str,
+    texts: Sequence[str],
+    endpoint: Literal["chat", "completions"],
+    *,
+    api_key: str | None = None,
+) -> list[Prompt]:
+    """Texts of a data set as prompts, counted by the server. Raises LoadTestFailed where it does not tokenize."""
+    with _open_tokenizer(base_url, model, endpoint, api_key) as tokenizer, ThreadPoolExecutor(AT_ONCE) as pool:
+        count = (lambda text: len(tokenizer.ids(text))) if tokenizer.chat else tokenizer.count
+        return [Prompt(text, tokens) for text, tokens in zip(texts, pool.map(count, texts), strict=True)]
+
+
+@contextmanager
+def _open_tokenizer(base_url: str, model: str, endpoint: str, api_key: str | None) -> Iterator[_Tokenizer]:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     with httpx.Client(base_url=base_url, headers=headers, timeout=60, trust_env=False) as client:
-        tokenizer = _Tokenizer(client, model, chat=endpoint == "chat")
-        return _collect(tokenizer, tokens, count, random.Random(f"{seed}"))  # noqa: S311 - draws words, keeps no secret
+        yield _Tokenizer(client, model, chat=endpoint == "chat")
 
 
 def vary(prompt: Prompt, chance: random.Random) -> Prompt:
@@ -87,17 +113,18 @@ def vary(prompt: Prompt, chance: random.Random) -> Prompt:
     """
     if not prompt.synthetic:
         return prompt
-    first, *words = prompt.text.split(" ", VARIED_WORDS)
+    kept, own = prompt.text[: prompt.kept], prompt.text[prompt.kept :]
+    first, *words = own.split(" ", VARIED_WORDS)
     rest = words[VARIED_WORDS - 1 :]
     varied = words[: VARIED_WORDS - 1]
     chance.shuffle(varied)
-    return Prompt(" ".join([first, *varied, *rest]), prompt.tokens, synthetic=True)
+    return replace(prompt, text=kept + " ".join([first, *varied, *rest]))
 
 
 def save_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
-    """One JSON object a line: ``prompt``, ``tokens``, ``synthetic``."""
-    lines = (json.dumps({"prompt": each.text, "tokens": each.tokens, "synthetic": each.synthetic}) for each in prompts)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    """One JSON object a line: ``prompt``, ``tokens``, ``synthetic``, ``kept``."""
+    lines = (asdict(each) for each in prompts)
+    path.write_text("".join(f"{json.dumps({'prompt': line.pop('text'), **line})}\n" for line in lines), "utf-8")
 
 
 def load_prompts(path: Path) -> list[Prompt]:
@@ -113,7 +140,8 @@ def load_prompts(path: Path) -> list[Prompt]:
 def _parse_prompt(path: Path, number: int, line: str) -> Prompt:
     try:
         read = json.loads(line)
-        return Prompt(str(read["prompt"]), int(read["tokens"]), bool(read.get("synthetic", False)))
+        synthetic, kept = bool(read.get("synthetic", False)), int(read.get("kept", 0))
+        return Prompt(str(read["prompt"]), int(read["tokens"]), synthetic, kept)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{path}, line {number}: {error!r}"
         raise LoadTestFailed(message, hint='each line is {"prompt": "...", "tokens": 32}') from error
@@ -151,7 +179,13 @@ class _Tokenizer:
         return read
 
 
-def _collect(tokenizer: _Tokenizer, tokens: int, count: int, chance: random.Random) -> list[str]:
+def _lead(tokenizer: _Tokenizer, shared: int, chance: random.Random) -> str:
+    """A beginning of ``shared`` tokens."""
+    words = " ".join(chance.choices(WORDS, k=shared))
+    return tokenizer.text(tokenizer.ids(words)[:shared]).strip() if shared else ""
+
+
+def _collect(tokenizer: _Tokenizer, tokens: int, count: int, chance: random.Random, lead: str) -> list[str]:
     specials = 0 if tokenizer.chat else tokenizer.count("")
     if tokens <= specials:
         raise LoadTestFailed(f"a prompt has at least {specials + 1} tokens here", hint=f"ask for more than {tokens}")
@@ -159,7 +193,8 @@ def _collect(tokenizer: _Tokenizer, tokens: int, count: int, chance: random.Rand
     whole = None if tokenizer.chat else tokens
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         for _ in range(TRIES):
-            texts = [" ".join(chance.choices(WORDS, k=tokens)) for _ in range(max(16, count - len(found)))]
+            drawn = (" ".join(chance.choices(WORDS, k=tokens)) for _ in range(max(16, count - len(found))))
+            texts = [f"{lead} {text}" if lead else text for text in drawn]
             counted = list(pool.map(lambda text: _cut_to_size(tokenizer, text, tokens - specials), texts))
             whole = whole or Counter(size for _, size in counted).most_common(1)[0][0]
             found |= {text: None for text, size in counted if size == whole}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -29,12 +32,15 @@ LONGEST_PAUSE_S = 30.0
 CONNECT_S = 30.0
 SAVE_EVERY_S = 1.0
 
+IDLE_S = 3.0
+"""A connection that has been idle for longer is not used again: vLLM closes it after 5 seconds."""
+
 Heard = Callable[[Row], None]
 """Told of each row, as it is written."""
 
 
 class Share:
-    """Users call :meth:`converse`; whoever conducts the cell calls :meth:`measure` with its window."""
+    """Users call :meth:`take_part`; whoever conducts the cell calls :meth:`measure` with its window."""
 
     def __init__(self, plan: LoadPlan, *, index: int = 0, heard: Heard | None = None) -> None:
         self._plan = plan
@@ -43,6 +49,8 @@ class Share:
         self._asking = Asking(plan, load_prompts(plan.prompts_path), offset=max(index, 0), step=plan.processes)
         rows = Path(plan.folder, f"rows-{os.getpid()}.jsonl")
         self._rows: IO[str] = rows.open("w", encoding="utf-8")
+        self._due_ns = partial(arrivals_ns, plan, max(index, 0), random.Random())  # noqa: S311 - spaces requests
+        self._idle: list[tuple[Line, int]] = []
         self._closing = Event()
         self._talking = 0
         self._users = 0
@@ -52,6 +60,21 @@ class Share:
     def tally(self) -> dict[str, int]:
         """What was done so far, for the progress line."""
         return {"users": self._talking, "requests": self.requests, "failures": self.failures, "tokens": self.tokens}
+
+    def take_part(self) -> None:
+        """What one Locust user does, from now until the cell closes."""
+        if self._plan.users:
+            self.converse()
+        else:
+            self.arrive()
+
+    def arrive(self) -> None:
+        """Ask when the plan's rate says so, however many are still waiting for their answers."""
+        for due_ns in self._due_ns(time.time_ns()):
+            if self._closing.wait(max(0.0, (due_ns - time.time_ns()) / 1e9)):
+                return
+            gevent.spawn(self._ask_once, self._users, due_ns)
+            self._users += 1
 
     def converse(self) -> None:
         """One user: ask, wait for the answer, ask again, until the cell closes."""
@@ -69,6 +92,28 @@ class Share:
             self._talking -= 1
             if line is not None:
                 self._transport.hang_up(line)
+
+    def _ask_once(self, number: int, due_ns: int) -> None:
+        """One request of an open loop, on an idle connection where there is one."""
+        self._talking += 1
+        request, answer = self._asking.next(), Answer(self._plan.output_tokens)
+        try:
+            line = self._ask(self._idle_line(), request, answer)
+            self._write(self._row(number, request, answer, due_ns))
+            if line is not None and line.open:
+                self._idle.append((line, answer.ended_ns))
+        finally:
+            self._talking -= 1
+
+    def _idle_line(self) -> Line | None:
+        """The connection that was used last; those that were idle for too long are closed."""
+        oldest_ns = time.time_ns() - int(IDLE_S * 1e9)
+        while self._idle:
+            line, since_ns = self._idle.pop()
+            if line.open and since_ns > oldest_ns:
+                return line
+            self._transport.hang_up(line)
+        return None
 
     def measure(self, window: Window) -> None:
         """Keep the process's health over the window; then let answers end, cut the rest, and close the files."""
@@ -165,6 +210,21 @@ class Share:
         while True:
             gevent.sleep(SAVE_EVERY_S)
             self._rows.flush()
+
+
+def arrivals_ns(plan: LoadPlan, index: int, chance: random.Random, start_ns: int) -> Iterator[int]:
+    """When each request of one load process is due: its part of the rate, so that all parts together make the whole.
+
+    Constant arrivals of several processes interleave; Poisson ones add up to Poisson ones.
+    """
+    gap_ns = plan.processes / plan.rate * 1e9
+    if plan.arrivals == "constant":
+        first_ns = start_ns + gap_ns * index / plan.processes
+        yield from (int(first_ns + gap_ns * number) for number in count())
+    due_ns = float(start_ns)
+    while True:
+        due_ns += chance.expovariate(1.0) * gap_ns
+        yield int(due_ns)
 
 
 def _sleep_until(moment_ns: int) -> None:

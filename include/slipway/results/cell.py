@@ -14,7 +14,7 @@ from slipway.results import definitions
 from slipway.results.goodput import goodput
 from slipway.results.gpus import GPUS_FILE, gpu_figures, gpu_series, inside, token_costs
 from slipway.results.histogram import histogram
-from slipway.results.measurement import Measurement
+from slipway.results.measurement import Distribution, Measurement
 from slipway.results.parquet import load_cell_requests
 from slipway.results.percentiles import distribution
 from slipway.results.plan import LoadPlan
@@ -62,7 +62,7 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
         Guard(1 - len(clients) / plan.processes, 0.0, 0.0, "{} of the load processes left no figures"),
         *answer_guards(len(good), len(ended) - len(good), _ended_early(good, plan)),
         *(client_guards(client, ttft) if ttft else []),
-        *server_guards(beside.counters, sum(arrived.values()), _template_tokens(rows, window)),
+        *server_guards(beside.counters, sum(arrived.values()), _known_tokens(rows, window, plan.shared_prefix_tokens)),
         *gpu_guards(beside.gpu),
     ]
     measured = _measurement(plan, window, ended, delivered, values)
@@ -123,6 +123,8 @@ def _measurement(
         tpot=distribution(values["tpot"]),
         e2e=distribution(values["e2e"]),
         goodput=goodput(ended, plan.slo, window.seconds),
+        rate=plan.rate,
+        scheduled=_scheduled([row for row in ended if not row.error]),
         histograms={name: found for name, each in values.items() if (found := histogram(each))},
     )
 
@@ -160,10 +162,22 @@ def metric_values(good: Sequence[Row]) -> dict[str, list[float]]:
     }
 
 
+def _scheduled(good: Sequence[Row]) -> dict[str, Distribution]:
+    """Latencies as whoever waited from the due time on saw them."""
+    values = {"ttft": [row.first_token_ns for row in good], "e2e": [row.last_token_ns for row in good]}
+    waited = {
+        name: distribution((moment - row.scheduled_ns) / 1e9 for moment, row in zip(moments, good, strict=True))
+        for name, moments in values.items()
+    }
+    return {name: found for name, found in waited.items() if found}
+
+
 def _ended_early(good: Sequence[Row], plan: LoadPlan) -> int:
     return sum(row.output_tokens < plan.output_tokens for row in good) if plan.ignore_eos else 0
 
 
-def _template_tokens(rows: Sequence[Row], window: Window) -> int:
-    """Prompt tokens that the chat template added to the requests that were sent inside the window."""
-    return sum(max(0, row.prompt_tokens - row.asked_prompt_tokens) for row in rows if window.holds(row.sent_ns))
+def _known_tokens(rows: Sequence[Row], window: Window, shared: int) -> int:
+    """Prompt tokens that may be cache hits: what the chat template added to the requests that were sent inside the
+    window, and the prefix that they were asked to share."""
+    sent = [row for row in rows if window.holds(row.sent_ns)]
+    return sum(max(0, row.prompt_tokens - row.asked_prompt_tokens) + shared for row in sent)

@@ -38,13 +38,17 @@ def load_clients(folder: Path) -> list[Client]:
 def figures(rows: Sequence[Row], clients: Sequence[Client], users: int, start_ns: int, end_ns: int) -> dict[str, float]:
     """Health over the window, by name; ``rows`` are all of the cell, in any order.
 
-    Shares are between 0 and 1. ``cpu_share`` is the busiest process's part of one core, ``offered_share`` the mean
-    number of requests under way over the users, ``inexact_share`` the answers whose tokens were counted unlike usage.
+    Shares are between 0 and 1. ``cpu_share`` is the busiest process's part of one core, ``under_way_mean`` the mean
+    number of requests under way, ``inexact_share`` the answers whose tokens were counted unlike usage.
+    ``offered_share`` is ``under_way_mean`` over the users; without users, in an open loop, the requests that were sent
+    inside the window over those that were due.
     """
     sent = [row for row in rows if start_ns <= row.sent_ns < end_ns]
     good = [row for row in rows if not row.error and start_ns <= row.ended_ns < end_ns]
     tokens = sum(row.output_tokens for row in good)
     reads = sum(client.reads for client in clients)
+    under_way = sum(definitions.busy_ns(row, start_ns, end_ns) for row in rows) / (end_ns - start_ns)
+    due = sum(start_ns <= row.scheduled_ns < end_ns for row in rows)
     return {
         "cpu_share": max((client.cpu_s / client.window_s for client in clients), default=0.0),
         "cpu_s": sum(client.cpu_s for client in clients),
@@ -52,7 +56,8 @@ def figures(rows: Sequence[Row], clients: Sequence[Client], users: int, start_ns
         "late_share": _share(sum(map(_late, good)), len(good)),
         "merged_share": _share(sum(row.merged_tokens for row in good), tokens),
         "inexact_share": _share(sum(not definitions.counted_exactly(row) for row in good), len(good)),
-        "offered_share": sum(definitions.busy_ns(row, start_ns, end_ns) for row in rows) / (end_ns - start_ns) / users,
+        "under_way_mean": under_way,
+        "offered_share": under_way / users if users else _share(min(len(sent), due), due),
         "unstamped_share": _share(sum(client.unstamped_reads for client in clients), reads),
         "clock_step_s": max((abs(client.clock_step_s) for client in clients), default=0.0),
     }

@@ -42,6 +42,7 @@ class Measurement:
     """
 
     users: int
+    """0 in an open loop."""
     spawn_rate: float
     processes: int
     started_at: float
@@ -68,6 +69,10 @@ class Measurement:
     server: Mapping[str, float] = field(default_factory=dict)
     """Differences of the server's own counters over the window (generation_tokens, prefix_cache_hits, ...), and means
     and maxima of its gauges (running_mean, waiting_mean, kv_use_max)."""
+    rate: float = 0.0
+    """Requests a second that were asked for in an open loop; 0 in a closed one."""
+    scheduled: Mapping[str, Distribution] = field(default_factory=dict)
+    """``ttft`` and ``e2e`` from the time at which each request was due instead of sent."""
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     """Of ``ttft``, ``itl``, ``tpot`` and ``e2e``, those that have values."""
     goodput: Goodput | None = None
@@ -76,3 +81,8 @@ class Measurement:
     """What the GPUs did and what a million output tokens cost; :mod:`slipway.results.gpus` names the figures."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """``server`` and ``gpus`` over time, where they were looked at."""
+
+    @property
+    def load(self) -> str:
+        """The load that was asked for, in words: ``50 users``, or ``12.5 req/s``."""
+        return f"{self.users} users" if self.users else f"{self.rate:g} req/s"

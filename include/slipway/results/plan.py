@@ -21,11 +21,13 @@ DRAIN_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class LoadPlan:
-    """One closed-loop cell: ``users`` who ask again as soon as they were answered.
+    """One cell: ``users`` who ask again as soon as they were answered, or requests at a ``rate`` that wait for nobody.
 
-    The measured window of ``seconds`` begins ``warmup_s`` after all users are there. Durations are seconds.
+    The first is a closed loop, the second an open one; ``arrivals`` says how its requests are spaced. The measured
+    window of ``seconds`` begins ``warmup_s`` after all users are there. Durations are seconds.
     ``api_key_env`` names the variable that holds the server's key; the key itself is never written. ``slo`` and
-    ``price_per_hour``, of all GPUs of the deployment, are for whoever measures the cell.
+    ``price_per_hour``, of all GPUs of the deployment, are for whoever measures the cell. ``dataset`` is a file
+    of conversations or prompts to ask instead of synthetic ones, ``prompts_file`` one of prompts that are ready.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -38,17 +40,32 @@ class LoadPlan:
     ignore_eos: bool = True
     temperature: Annotated[float, Field(ge=0)] = 0.0
     request_timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    users: Annotated[int, Field(ge=1)]
+    users: Annotated[int, Field(ge=0)] = 0
+    rate: Annotated[float, Field(ge=0)] = 0.0
+    arrivals: Literal["poisson", "constant"] = "poisson"
     spawn_rate: Annotated[float, Field(gt=0)] = 10.0
     processes: Annotated[int, Field(ge=1)] = 1
     seconds: Annotated[float, Field(gt=0)]
     warmup_s: Annotated[float, Field(ge=0)] = 5.0
     folder: str
     prompts_file: str | None = None
+    dataset: str | None = None
+    shared_prefix_tokens: Annotated[int, Field(ge=0)] = 0
     api_key_env: str | None = None
     seed: int | None = None
     slo: Slo = field(default_factory=Slo)
     price_per_hour: Annotated[float, Field(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.users) == bool(self.rate):
+            raise ValueError("give either `users` or `rate`")
+        if self.shared_prefix_tokens and self.shared_prefix_tokens >= self.prompt_tokens:
+            raise ValueError("`shared_prefix_tokens` must be fewer than `prompt_tokens`")
+
+    @property
+    def locust_users(self) -> int:
+        """Users as Locust counts them: in an open loop one a process, who makes all its requests."""
+        return self.users or self.processes
 
     @property
     def prompts_path(self) -> Path:

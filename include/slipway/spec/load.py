@@ -110,7 +110,10 @@ def _tokens(text: str, origin: str) -> Iterator[yaml.Token]:
 
 
 def _anchored(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Relative paths made absolute, where every host is this machine."""
+    """Relative paths made absolute: the data set's, and where every host is this machine those of the hosts."""
+    benchmark = data.get("benchmark")
+    if isinstance(benchmark, dict) and isinstance(benchmark.get("dataset"), str):
+        data = {**data, "benchmark": {**benchmark, "dataset": str(base / benchmark["dataset"])}}
     hosts = data.get("hosts")
     if not isinstance(hosts, list) or any(
         not isinstance(h, dict) or h.get("connection", "local") != "local" for h in hosts

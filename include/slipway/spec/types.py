@@ -252,6 +252,8 @@ class SloSpec(Part):
     """The longest time per output token after the first, as the mean of a request."""
     e2e_s: float | None = Field(default=None, gt=0, strict=False)
     """The longest time to the last token."""
+    share: float = Field(default=0.95, gt=0, le=1, strict=False)
+    """The part of a level's requests that must keep all limits for `slipway loadtest --search` to call it kept."""
 
     @model_validator(mode="after")
     def _any_limit(self) -> SloSpec:
@@ -281,8 +283,20 @@ class BenchmarkSpec(Part):
     """Sampling temperature; 0 is greedy."""
     request_timeout_s: Seconds = 600
     """How long one request may take."""
+    dataset: str | None = None
+    """A file of prompts to ask instead of synthetic ones, on the machine that makes the load, from the folder that
+    holds `include/`: JSON lines or a JSON list of ShareGPT's `conversations`, of `messages`, or of a `prompt`. What the
+    user says first is asked."""
+    shared_prefix_tokens: int = Field(default=0, ge=0, le=1_000_000)
+    """How many tokens at the beginning of each synthetic prompt all prompts of a level share."""
     slo: SloSpec | None = None
     """Limits for each request: with them each cell states its goodput, the requests that kept all of them."""
+
+    @model_validator(mode="after")
+    def _prefix_fits(self) -> BenchmarkSpec:
+        if self.shared_prefix_tokens and (self.dataset or self.shared_prefix_tokens >= self.prompt_tokens):
+            raise ValueError("`shared_prefix_tokens` must be fewer than `prompt_tokens`, and not beside `dataset`")
+        return self
 
     @model_validator(mode="after")
     def _levels_differ(self) -> BenchmarkSpec:

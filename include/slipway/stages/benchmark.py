@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from slipway.results.parquet import keep_requests
 from slipway.spec import DeploymentSpec, Level
 from slipway.stages.gpu_watch import GpuWatch
 from slipway.stages.job import finish
-from slipway.stages.site import Site, prepare
+from slipway.stages.site import Say, Site, prepare
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,33 @@ class LoadHost:
 
 
 def converge(site: Site, load: LoadHost, level: Level) -> Measurement:
-    """Put one level of load on the server and measure it. Raises LoadTestFailed when the load generator itself fails.
+    """Put one level of load on the server and measure it, with what the GPUs do meanwhile. Raises LoadTestFailed."""
+    gpus = GpuWatch(site, load.folder / GPUS_FILE)
+    return measure_load(load, load_plan(site.spec, level, load.folder), site.say, meanwhile=gpus.look)
 
-    A load generator of an earlier try that still runs is stopped first: two of them would measure each other.
+
+def measure_load(
+    load: LoadHost,
+    plan: LoadPlan,
+    say: Say,
+    *,
+    meanwhile: Callable[[], None] | None = None,
+    web_port: int | None = None,
+) -> Measurement:
+    """Carry a plan out and measure it. Raises LoadTestFailed when the load generator itself fails.
+
+    A load generator of an earlier try that still runs is stopped first: two of them would measure each other. One that
+    nobody waits for any more is stopped, too.
     """
-    plan = load_plan(site.spec, level, load.folder)
-    job, gpus = locust.cell(load.python, plan), GpuWatch(site, load.folder / GPUS_FILE)
+    job = locust.cell(load.python, plan, web_port)
     _start_anew(load, job)
     allowed_s = sum(step.timeout_s for step in job.steps)
     try:
         hint = f"its files are in {load.folder}"
-        finish(load.host, load.root, job.name, allowed_s, say=site.say, hint=hint, meanwhile=gpus.look)
+        finish(load.host, load.root, job.name, allowed_s, say=say, hint=hint, meanwhile=meanwhile)
+    except KeyboardInterrupt:
+        kit.reply(load.host.run(agent.stop(load.root, job.name)))
+        raise
     except StageError as error:
         raise LoadTestFailed(f"the load generator failed: {error}") from error
     measured = measure(load.folder, plan)
@@ -74,7 +91,9 @@ def load_plan(spec: DeploymentSpec, level: Level, folder: Path) -> LoadPlan:
         seconds=benchmark.seconds,
         warmup_s=benchmark.warmup_s,
         folder=str(folder),
-        slo=Slo(**(benchmark.slo.model_dump() if benchmark.slo else {})),
+        dataset=benchmark.dataset,
+        shared_prefix_tokens=benchmark.shared_prefix_tokens,
+        slo=Slo(**(benchmark.slo.model_dump(exclude={"share"}) if benchmark.slo else {})),
         price_per_hour=_price_per_hour(spec),
     )
 

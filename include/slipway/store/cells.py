@@ -11,14 +11,20 @@ from typing import Any
 from sqlalchemy import select
 
 from slipway.errors import StoreError
-from slipway.results import Goodput, Histogram, Measurement, Validity
+from slipway.results import Distribution, Goodput, Histogram, Measurement, Validity
 from slipway.store.database import Database, existing
 from slipway.store.models import CellRow, RevisionRow, RunRow
 from slipway.store.records import Cell, State
 
-TURNED = ("started_at", "validity", "reasons", "errors", "client", "server", "histograms", "goodput", "gpu", "series")
+TURNED = (
+    *("started_at", "validity", "reasons", "errors", "client", "server"),
+    *("scheduled", "histograms", "goodput", "gpu", "series"),
+)
 KEPT = tuple(column.name for column in fields(Measurement) if column.name not in TURNED)
 """Fields of a measurement that are columns as they are."""
+
+LOAD = (CellRow.users, CellRow.rate)
+"""Of two cells of a run at least one of these differs; one of them is 0."""
 
 
 class Cells(Database):
@@ -35,8 +41,8 @@ class Cells(Database):
             run = existing(session, RunRow, run_id, lock=True)
             if run.revision_id is None:
                 raise StoreError(f"run {run_id} has no revision", hint="begin it with the revision that it measures")
-            same_level = select(CellRow).where(CellRow.run_id == run_id, CellRow.users == measurement.users)
-            row = session.scalar(same_level) or CellRow(run_id=run_id)
+            load = (CellRow.users == measurement.users, CellRow.rate == measurement.rate)
+            row = session.scalar(select(CellRow).where(CellRow.run_id == run_id, *load)) or CellRow(run_id=run_id)
             row.deployment, row.revision_id = run.deployment, run.revision_id
             row.artifacts, row.try_number = artifacts, try_number
             _fill(row, measurement)
@@ -48,10 +54,10 @@ class Cells(Database):
         """The cells of a run by load. Those of a revision that the run had before it was cleared are left out."""
         of_run = select(CellRow).join(RunRow, RunRow.id == CellRow.run_id).where(RunRow.id == run_id)
         with self._reading() as session:
-            rows = session.scalars(of_run.where(CellRow.revision_id == RunRow.revision_id).order_by(CellRow.users))
+            rows = session.scalars(of_run.where(CellRow.revision_id == RunRow.revision_id).order_by(*LOAD))
             return [_cell(row) for row in rows]
 
-    def history(self, run_id: int, users: int, limit: int = 10) -> list[Cell]:
+    def history(self, run_id: int, users: int, limit: int = 10, *, rate: float = 0.0) -> list[Cell]:
         """What a cell of this run is judged by, newest first.
 
         Valid cells of earlier successful runs of the same deployment with the same load, workload and hosts, either all
@@ -64,7 +70,7 @@ class Cells(Database):
                 select(CellRow)
                 .join(RunRow, RunRow.id == CellRow.run_id)
                 .join(RevisionRow, RevisionRow.id == CellRow.revision_id)
-                .where(CellRow.deployment == run.deployment, CellRow.users == users)
+                .where(CellRow.deployment == run.deployment, CellRow.users == users, CellRow.rate == rate)
                 .where(CellRow.started_at < run.started_at, CellRow.validity == Validity.VALID)
                 .where(RevisionRow.workload == workload)
                 .where(RunRow.state == State.SUCCESS, RunRow.rehearsal == run.rehearsal, RunRow.id != run_id)
@@ -81,6 +87,7 @@ def _fill(row: CellRow, measurement: Measurement) -> None:
     row.validity, row.reasons = measurement.validity, list(measurement.reasons)
     row.errors, row.client, row.server = dict(measurement.errors), dict(measurement.client), dict(measurement.server)
     row.histograms = {name: asdict(each) for name, each in measurement.histograms.items()}
+    row.scheduled = {name: asdict(each) for name, each in measurement.scheduled.items()}
     row.goodput = asdict(measurement.goodput) if measurement.goodput else None
     row.gpu, row.series = dict(measurement.gpu), {name: dict(each) for name, each in measurement.series.items()}
 
@@ -95,6 +102,7 @@ def _cell(row: CellRow) -> Cell:
         client=row.client,
         server=row.server,
         histograms={name: Histogram(each["first"], tuple(each["counts"])) for name, each in row.histograms.items()},
+        scheduled={name: Distribution(**each) for name, each in row.scheduled.items()},
         goodput=Goodput(**row.goodput) if row.goodput else None,
         gpu=row.gpu,
         series=row.series,
@@ -106,7 +114,7 @@ def _refuse_infinite(measurement: Measurement) -> None:
     wrong = [name for name, value in _figures(measurement) if not math.isfinite(value)]
     if wrong:
         names = ", ".join(wrong)
-        raise StoreError(f"{measurement.users} users: not a finite number: {names}", hint="measure the level again")
+        raise StoreError(f"{measurement.load}: not a finite number: {names}", hint="measure the level again")
 
 
 def _figures(value: Any, name: str = "") -> Iterator[tuple[str, float]]:

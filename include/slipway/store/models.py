@@ -119,7 +119,7 @@ class CellRow(Base):
 
     __tablename__ = "slipway_cell"
     __table_args__ = (
-        UniqueConstraint("run_id", "users"),
+        UniqueConstraint("run_id", "users", "rate"),
         Index(None, "deployment", "users", "started_at"),
         Index(None, "deployment", "revision_id", "started_at"),
     )
@@ -148,6 +148,8 @@ class CellRow(Base):
     client: Mapped[dict[str, float]] = mapped_column(JSON)
     server: Mapped[dict[str, float]] = mapped_column(JSON)
     histograms: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
+    rate: Mapped[float] = mapped_column(Double, server_default="0")
+    scheduled: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
     goodput: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     gpu: Mapped[dict[str, float]] = mapped_column(JSON, server_default="{}")
     series: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")

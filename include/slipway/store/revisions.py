@@ -19,10 +19,14 @@ from slipway.store.records import Current
 WORKLOAD_FIELDS = ("endpoint", "prompt_tokens", "output_tokens", "ignore_eos", "temperature")
 """What of ``benchmark`` is asked of the server; the rest is how it is measured."""
 
+LATER_FIELDS = ("dataset", "shared_prefix_tokens")
+"""The same, of which nothing is said where nothing is set: so older revisions keep the id of their workload."""
+
 
 def workload_id(spec: DeploymentSpec) -> str:
     """12 hexadecimal digits, equal for specs whose benchmarks may be compared: same model, requests and hosts."""
     asked = {name: getattr(spec.benchmark, name) for name in WORKLOAD_FIELDS}
+    asked |= {name: value for name in LATER_FIELDS if (value := getattr(spec.benchmark, name))}
     hosts = [[host.address, host.gpus] for host in spec.hosts]
     text = json.dumps([spec.weights.name, asked, hosts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

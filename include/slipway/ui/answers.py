@@ -37,7 +37,7 @@ class RunAnswer(Answer):
     revision_id: str | None
     """The immutable revision of the deployment file that the run is of."""
     job: str
-    """deploy, benchmark or teardown."""
+    """deploy, benchmark, teardown; import where results of another tool were brought in."""
     dag_id: str
     dag_run_id: str
     state: str
@@ -130,7 +130,9 @@ class CellAnswer(Answer):
     revision_id: str
     try_number: int
     users: int
-    """Concurrent users."""
+    """Concurrent users; 0 in an open loop."""
+    rate: float
+    """Requests a second that were asked for in an open loop; 0 in a closed one."""
     spawn_rate: float
     """Users started a second."""
     processes: int
@@ -154,6 +156,8 @@ class CellAnswer(Answer):
     """Time per output token after the first."""
     e2e: Distribution | None
     """End-to-end latency."""
+    scheduled: Mapping[str, Distribution]
+    """`ttft` and `e2e` from the time at which each request was due instead of sent."""
     validity: Validity
     reasons: Sequence[str]
     """Why the cell is suspect or invalid."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +76,39 @@ def test_a_cell_of_two_processes(serve: Any, wire: Any, plan_for: Any) -> None:
     assert measured.ttft is not None
     assert measured.ttft.count == measured.requests
     assert "/v1/chat/completions" in said
+
+
+def test_an_open_loop_of_two_processes(serve: Any, wire: Any, plan_for: Any) -> None:
+    server = serve(_paced(wire))
+    plan = plan_for(server.url, users=0, rate=40.0, arrivals="constant", processes=2, seconds=1.5, warmup_s=0.3)
+    code, said = _run(plan)
+    assert code == 0, said
+    measured = measure(Path(plan.folder), plan)
+    assert (measured.errors, measured.users, measured.rate) == ({}, 0, 40.0)
+    assert 54 <= measured.requests <= 63
+    assert measured.client["offered_share"] > 0.97
+    assert measured.scheduled["ttft"].count == measured.requests
+
+
+def test_locusts_own_page_and_its_report(serve: Any, wire: Any, plan_for: Any) -> None:
+    plan = plan_for(serve(_paced(wire)).url, users=2, spawn_rate=2.0, seconds=2.0)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+    path = locust.plan_path(plan)
+    Path(path).write_text(plan.to_json())
+    command = locust.command(sys.executable, path, plan, web_port=port)
+    process = subprocess.Popen(command.argv, env={**os.environ, **command.env}, cwd=command.cwd)
+    pages: list[str] = []
+
+    def shown() -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/stats/requests") as page:
+            pages.append(page.read().decode())
+        return bool(pages) and "/v1/chat/completions" in pages[-1]
+
+    _until(shown)
+    assert process.wait(timeout=30) == 0
+    assert measure(Path(plan.folder), plan).requests > 0
+    assert "/v1/chat/completions" in Path(plan.folder, locust.REPORT_FILE).read_text()
 
 
 def test_a_lost_process_is_no_result(serve: Any, wire: Any, plan_for: Any, monkeypatch: pytest.MonkeyPatch) -> None:

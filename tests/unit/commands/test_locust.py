@@ -18,7 +18,8 @@ def test_the_whole_command_line() -> None:
     command = locust.command("/venv/bin/python", "/cells/1/plan.json", _plan())
     assert command.argv == (
         *("/venv/bin/python", "-m", "locust", "-f", str(INCLUDE / "slipway/loadgen/locustfile.py")),
-        *("--headless", "--only-summary", "--loglevel", "WARNING", "--users", "10", "--spawn-rate", "2.5"),
+        *("--headless", "--only-summary", "--loglevel", "WARNING", "--html", "report.html"),
+        *("--users", "10", "--spawn-rate", "2.5"),
         *("--load-plan", "/cells/1/plan.json"),
     )
     assert Path(command.argv[4]).is_file()
@@ -30,6 +31,17 @@ def test_several_processes_are_forked_by_locust_and_waited_for() -> None:
     argv = locust.command("python", "/p", _plan(processes=8)).argv
     assert argv[argv.index("--processes") :][:4] == ("--processes", "8", "--expect-workers-max-wait", "60")
     assert "--processes" not in locust.command("python", "/p", _plan()).argv
+
+
+def test_locusts_own_page_is_for_this_machine_alone() -> None:
+    argv = locust.command("python", "/p", _plan(), web_port=8089).argv
+    assert argv[5:10] == ("--web-host", "127.0.0.1", "--web-port", "8089", "--autostart")
+    assert "--headless" not in argv
+
+
+def test_an_open_loop_has_a_user_a_process_at_once() -> None:
+    argv = locust.command("python", "/p", _plan(users=0, rate=12.5, processes=4)).argv
+    assert argv[argv.index("--users") :][:4] == ("--users", "4", "--spawn-rate", "4")
 
 
 def test_a_cell_may_take_as_long_as_its_parts() -> None:

@@ -65,16 +65,28 @@ def test_every_prompt_has_exactly_the_tokens(serve: Any, endpoint: Any, tokens: 
     tokenizer = Tokenizer()
     prompts = make_prompts(serve(tokenizer.behave).url, "m", tokens, 20, 7, endpoint)
     template = tokenizer.count("word", "chat") - 1 if endpoint == "chat" else 0
-    assert {tokenizer.count(prompt, endpoint) for prompt in prompts} == {template + tokens}
-    assert len(set(prompts)) == 20
-    assert not any(prompt != prompt.strip() for prompt in prompts)
+    assert {tokenizer.count(prompt.text, endpoint) for prompt in prompts} == {template + tokens}
+    assert len({prompt.text for prompt in prompts}) == 20
+    assert not any(prompt.text != prompt.text.strip() for prompt in prompts)
+    assert {(prompt.tokens, prompt.synthetic, prompt.kept) for prompt in prompts} == {(tokens, True, 0)}
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+def test_a_shared_prefix_is_the_same_in_every_prompt_varied_or_not(serve: Any, endpoint: Any) -> None:
+    tokenizer = Tokenizer()
+    prompts = make_prompts(serve(tokenizer.behave).url, "m", 40, 20, 7, endpoint, shared=16)
+    varied = [vary(prompt, random.Random(seed)) for seed, prompt in enumerate(prompts)]
+    assert len({each.text for each in (*prompts, *varied)}) == 40
+    [prefix] = {each.text[: each.kept] for each in (*prompts, *varied)}
+    assert len(tokenizer.ids(prefix, specials=False)) == 16
+    assert len({tokenizer.count(each.text, endpoint) for each in (*prompts, *varied)}) == 1
 
 
 def test_a_seed_gives_the_same_prompts_and_another_one_others(serve: Any) -> None:
     url = serve(Tokenizer().behave).url
     first, again, other = (make_prompts(url, "m", 16, 5, seed, "chat") for seed in (1, 1, 2))
     assert first == again
-    assert not set(first) & set(other)
+    assert not {each.text for each in first} & {each.text for each in other}
 
 
 def test_the_key_is_sent(serve: Any) -> None:
@@ -113,7 +125,7 @@ def test_varied_prompts_keep_their_tokens() -> None:
 
 
 def test_prompts_are_read_as_they_were_saved(tmp_path: Path) -> None:
-    prompts = [Prompt("é\n\u2028x", 3), Prompt("b", 1, synthetic=True)]
+    prompts = [Prompt("é\n\u2028x", 3), Prompt("b", 1, synthetic=True), Prompt("a b", 2, synthetic=True, kept=1)]
     save_prompts(tmp_path / "p.jsonl", prompts)
     assert load_prompts(tmp_path / "p.jsonl") == prompts
 
@@ -146,7 +158,19 @@ def test_prepare_leaves_given_prompts_alone(plan_for: Any, tmp_path: Path) -> No
     assert not (tmp_path / "mine.jsonl").exists()
 
 
+@pytest.mark.parametrize(("endpoint", "tokens"), [("chat", [1, 3]), ("completions", [2, 4])])
+def test_prepare_counts_the_prompts_of_a_data_set(
+    serve: Any, plan_for: Any, tmp_path: Path, endpoint: str, tokens: list[int]
+) -> None:
+    dataset = tmp_path / "chats.jsonl"
+    dataset.write_text('{"prompt": "one two tree"}\n{"messages": [{"role": "user", "content": "why"}]}\n')
+    plan = plan_for(serve(Tokenizer().behave).url, dataset=str(dataset), endpoint=endpoint)
+    prepare(plan)
+    found = sorted(load_prompts(plan.prompts_path), key=lambda each: each.tokens)
+    assert found == [Prompt("why", tokens[0]), Prompt("one two tree", tokens[1])]
+
+
 def test_a_wrong_plan_is_said_and_ends_with_1(monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"users": 0}')))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"users": -1}')))
     assert main() == 1
     assert "users" in capsys.readouterr().err

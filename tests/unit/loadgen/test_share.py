@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import time
 from collections import Counter
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import gevent
 import pytest
 
 from slipway.loadgen.plan import LoadPlan
-from slipway.loadgen.share import Share
+from slipway.loadgen.share import IDLE_S, Share, arrivals_ns
 from slipway.results.cell import Window
 from slipway.results.rows import Row, load_rows
 
@@ -23,7 +24,7 @@ from slipway.results.rows import Row, load_rows
 def _run(plan: LoadPlan, seconds: float) -> list[Row]:
     """A whole share: all users from the first moment on, a window of ``seconds``, the end."""
     share = Share(plan)
-    users = [gevent.spawn(share.converse) for _ in range(plan.users)]
+    users = [gevent.spawn(share.take_part) for _ in range(plan.locust_users)]
     now = time.time_ns()
     share.measure(Window(now, now + int(seconds * 1e9)))
     gevent.joinall(users, timeout=1, raise_error=True)
@@ -156,3 +157,49 @@ def test_health_is_kept_over_the_window(serve: Any, wire: Any, plan_for: Any) ->
     assert 0 < health["cpu_s"] <= health["window_s"] + 0.1
     assert health["reads"] > health["unstamped_reads"] == 0
     assert abs(health["clock_step_s"]) < 0.01
+
+
+def test_an_open_loop_waits_for_no_answer(serve: Any, wire: Any, plan_for: Any) -> None:
+    """Each answer takes 0.3 s and a request is due each 0.05 s, so that six are under way at a time."""
+
+    def behave(call: Any) -> None:
+        time.sleep(0.3)
+        call.send(*wire.stream(4))
+
+    server = serve(behave)
+    rows = sorted(
+        _run(plan_for(server.url, users=0, rate=20.0, arrivals="constant"), 1.0), key=lambda row: row.scheduled_ns
+    )
+    assert {row.error for row in rows} == {""}
+    assert 19 <= len(rows) <= 22
+    assert 5 <= len(server.conns) <= 12
+    due = [row.scheduled_ns - row.connect_us * 1000 for row in rows]
+    assert [after - before for before, after in pairwise(due)] == pytest.approx([50e6] * (len(rows) - 1), abs=2000)
+    assert all(0 <= row.sent_ns - row.scheduled_ns < 50e6 for row in rows)
+    assert len({row.user for row in rows}) == len(rows)
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    serve: Any, wire: Any, plan_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert IDLE_S < 5
+    monkeypatch.setattr("slipway.loadgen.share.IDLE_S", 0.05)
+    server = serve(lambda call: call.send(*wire.stream(4)))
+    rows = _run(plan_for(server.url, users=0, rate=10.0, arrivals="constant"), 0.45)
+    assert {row.error for row in rows} == {""}
+    assert len(server.conns) == len(rows) >= 4
+
+
+def test_poisson_arrivals_have_the_rate_and_its_spread(plan_for: Any) -> None:
+    plan = plan_for("http://h:1", users=0, rate=50.0, processes=2)
+    due = list(islice(arrivals_ns(plan, 0, random.Random(1), 0), 20_000))
+    gaps = [(after - before) / 1e9 for before, after in pairwise(due)]
+    mean = sum(gaps) / len(gaps)
+    assert mean == pytest.approx(2 / 50, rel=0.03)
+    assert sum((gap - mean) ** 2 for gap in gaps) / len(gaps) == pytest.approx(mean**2, rel=0.06)
+
+
+def test_constant_arrivals_of_several_processes_interleave(plan_for: Any) -> None:
+    plan = plan_for("http://h:1", users=0, rate=10.0, processes=4, arrivals="constant")
+    due = [at for index in range(4) for at in islice(arrivals_ns(plan, index, random.Random(1), 0), 25)]
+    assert sorted(due) == pytest.approx([at * 100e6 for at in range(100)])

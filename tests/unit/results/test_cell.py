@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,23 @@ def test_the_chat_template_may_be_in_the_prefix_cache(tmp_path: Path, row: Make)
     template = {"prefix_cache_queries": 72.0, "prefix_cache_hits": 18.0}
     assert measure(tmp_path, _plan(tmp_path), template).validity == Validity.VALID
     assert measure(tmp_path, _plan(tmp_path), {**template, "prefix_cache_hits": 36.0}).validity == Validity.INVALID
+
+
+def test_latencies_from_the_due_time_stand_beside_those_from_the_send(tmp_path: Path, row: Make) -> None:
+    _cell(tmp_path, [replace(each, scheduled_ns=each.sent_ns - 10 * MS) for each in _back_to_back(row)])
+    measured = measure(tmp_path, _plan(tmp_path, users=0, rate=6.0))
+    assert (measured.users, measured.rate) == (0, 6.0)
+    assert measured.ttft is not None
+    assert measured.ttft.p50 == pytest.approx(0.1)
+    assert {name: each.p50 for name, each in measured.scheduled.items()} == pytest.approx({"ttft": 0.11, "e2e": 0.17})
+
+
+def test_a_prefix_that_was_to_be_shared_may_be_in_the_prefix_cache(tmp_path: Path, row: Make) -> None:
+    _cell(tmp_path, _back_to_back(row))
+    hits = {"prefix_cache_queries": 72.0, "prefix_cache_hits": 48.0}
+    shared = _plan(tmp_path, prompt_tokens=9, shared_prefix_tokens=5)
+    assert measure(tmp_path, shared, hits).validity == Validity.VALID
+    assert measure(tmp_path, _plan(tmp_path), hits).validity == Validity.INVALID
 
 
 def test_what_was_looked_at_beside_the_requests_is_in_the_cell(tmp_path: Path, row: Make) -> None:

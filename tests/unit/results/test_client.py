@@ -31,6 +31,7 @@ def test_figures_of_a_fit_client(row: Callable[..., Row]) -> None:
             "late_share": 0.0,
             "merged_share": 0.0,
             "inexact_share": 0.0,
+            "under_way_mean": 1.0,
             "offered_share": 1.0,
             "unstamped_share": 0.0,
             "clock_step_s": 1e-7,
@@ -44,6 +45,14 @@ def test_shares_count_what_ended_in_the_window(row: Callable[..., Row]) -> None:
     found = figures(rows, [Client(0.1, 1.0, 10, 5, 0.0)], users=2, start_ns=SECOND, end_ns=2 * SECOND)
     assert (found["late_share"], found["inexact_share"], found["merged_share"]) == (0.25, 0.25, 2 / 16)
     assert found["unstamped_share"] == 0.5
+
+
+def test_an_open_loop_offered_what_was_sent_of_what_was_due(row: Callable[..., Row]) -> None:
+    due = [_one_of_a_row(row, at * MS) for at in range(1000, 1100)]
+    late = [row(scheduled_ns=1999 * MS, sent_ns=2001 * MS, ended_ns=2100 * MS)] * 25
+    found = figures(due + late, [Client(0.1, 1.0, 10, 0, 0.0)], users=0, start_ns=SECOND, end_ns=2 * SECOND)
+    assert found["offered_share"] == pytest.approx(0.8, abs=0.01)
+    assert found["under_way_mean"] == pytest.approx(0.1)
 
 
 def test_nothing_at_all_is_no_error() -> None:

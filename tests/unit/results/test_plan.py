@@ -20,7 +20,10 @@ def test_a_plan_comes_back_from_its_json() -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"users": 0}, "users"),
+        ({"users": 0}, "plan"),
+        ({"rate": 2.0}, "plan"),
+        ({"users": -1}, "users"),
+        ({"shared_prefix_tokens": 32}, "plan"),
         ({"users": "10"}, "users"),
         ({"seconds": -1}, "seconds"),
         ({"spawn_rate": 0}, "spawn_rate"),
@@ -59,3 +62,10 @@ def test_no_request_is_waited_for_longer_than_it_may_take() -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(LoadTestFailed, match="cannot read the load plan"):
         load_load_plan(tmp_path / "none.json")
+
+
+def test_an_open_loop_has_one_locust_user_a_process() -> None:
+    plan = LoadPlan(**(SMALLEST | {"users": 0}), rate=2.5, processes=3)
+    assert parse_load_plan(plan.to_json()) == plan
+    assert (plan.locust_users, LoadPlan(**SMALLEST | {"users": 7}).locust_users) == (3, 7)
+    assert plan.longest_s == plan.warmup_s + plan.seconds + plan.drain_s

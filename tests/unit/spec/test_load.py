@@ -160,6 +160,13 @@ def test_relative_paths_are_anchored_for_local_hosts_only(tmp_path):
     assert load_deployment(folder / "tiny.yaml").root == str(tmp_path / "state")
 
 
+def test_a_data_set_is_anchored_wherever_the_hosts_are(tmp_path):
+    folder = tmp_path / "include" / "deployments"
+    folder.mkdir(parents=True)
+    (folder / "tiny.yaml").write_text(MINIMAL.replace("{users: 1}]", "{users: 1}], dataset: data/chats.jsonl"))
+    assert load_deployment(folder / "tiny.yaml").benchmark.dataset == str(tmp_path / "data" / "chats.jsonl")
+
+
 def test_revision_names_the_content():
     spec = parsed(MINIMAL)
     assert parse_canonical(canonical(spec)) == spec

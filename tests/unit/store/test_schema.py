@@ -4,17 +4,72 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, MetaData, inspect
 
 from slipway import __version__
 from slipway.errors import StoreError
 from slipway.store import RunStart, State, open_store, schema
 from slipway.store.engine import open_engine
 from slipway.store.models import Base
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+EARLIER: dict[str, dict[str, Any]] = {
+    "lock": {"digest": "l", "text": ""},
+    "revision": {
+        "id": "r",
+        "deployment": "demo",
+        "spec": "{}",
+        "lock_digest": "l",
+        "workload": "w",
+        "rehearsal": True,
+        "created_at": NOW,
+    },
+    "run": {
+        "id": 1,
+        "deployment": "demo",
+        "revision_id": "r",
+        "job": "deploy",
+        "dag_id": "d",
+        "dag_run_id": "1",
+        "state": "success",
+        "reason": "",
+        "conf": {},
+        "started_at": NOW,
+        "snapshot": {},
+        "verdict_reason": "",
+        "rehearsal": True,
+    },
+    "cell": {
+        "run_id": 1,
+        "deployment": "demo",
+        "revision_id": "r",
+        "users": 10,
+        "spawn_rate": 2.0,
+        "processes": 1,
+        "started_at": NOW,
+        "window_s": 10.0,
+        "requests": 1,
+        "errors": {},
+        "prompt_tokens": 2,
+        "output_tokens": 3,
+        "requests_per_s": 0.1,
+        "output_tokens_per_s": 0.3,
+        "validity": "valid",
+        "reasons": [],
+        "client": {},
+        "server": {},
+        "artifacts": "/a",
+        "try_number": 1,
+    },
+}
+"""Rows of the first schema, by table."""
 
 OPTIONS = {"version_table": schema.VERSION_TABLE, "compare_type": True, "compare_server_default": True}
 
@@ -49,6 +104,28 @@ def test_a_second_upgrade_keeps_what_is_there(empty_url: str) -> None:
         run = store.begin_run(RunStart("demo", "teardown", "demo.teardown", "r1"))
         schema.upgrade(empty_url)
         assert store.run_by_id(run).state == State.RUNNING
+
+
+def test_cells_of_an_earlier_version_are_kept(empty_url: str) -> None:
+    """Under the new key two rates of a run are two cells; going back, cells without users are lost."""
+    schema.upgrade(empty_url, "0001")
+    with open_engine(empty_url, migrating=True) as engine, engine.begin() as connection:
+        tables = MetaData()
+        tables.reflect(connection)
+        for name, values in EARLIER.items():
+            connection.execute(tables.tables[f"slipway_{name}"].insert().values(**values))
+    schema.upgrade(empty_url)
+    with open_store(empty_url) as store:
+        [kept] = store.cells(1)
+        assert (kept.measurement.users, kept.measurement.rate, kept.measurement.goodput) == (10, 0.0, None)
+        assert (kept.measurement.histograms, kept.measurement.series) == ({}, {})
+        for rate in (1.0, 2.0):
+            store.record_cell(1, replace(kept.measurement, users=0, rate=rate), "/a")
+        assert [cell.measurement.rate for cell in store.cells(1)] == [1.0, 2.0, 0.0]
+    schema.downgrade(empty_url, "0001")
+    schema.upgrade(empty_url)
+    with open_store(empty_url) as store:
+        assert [cell.measurement for cell in store.cells(1)] == [kept.measurement]
 
 
 def test_of_two_migrators_at_once_each_succeeds(empty_url: str) -> None:

@@ -52,6 +52,7 @@ MEASURED = Measurement(
     client={"cpu_share": 0.12},
     server={"generation_tokens": 40_961.0},
     histograms={"ttft": Histogram(-23, (600, 0, 40))},
+    scheduled={"ttft": replace(TTFT, p99=0.7)},
     goodput=Goodput({"ttft_s": 0.5}, requests=600, share=0.9375, requests_per_s=3.3),
     gpu={"power_w": 5600.5, "cost_per_million_tokens": 3.25},
     series={"server": {"at_s": [0.0, 1.5], "running": [10.0, 9.0]}},
@@ -330,6 +331,13 @@ class TestCells:
         cells = store.cells(run)
         assert [(cell.measurement.users, cell.artifacts) for cell in cells] == [(10, "/a/10"), (50, "/b/50")]
         assert (cells[1].measurement.requests, cells[1].measurement.ttft) == (1, None)
+
+    def test_rates_are_loads_of_their_own(self, store: Store) -> None:
+        run = begin(store)
+        for users, rate in ((10, 0.0), (0, 12.5), (0, 2.0), (0, 12.5)):
+            store.record_cell(run, replace(MEASURED, users=users, rate=rate), f"/{users}/{rate}")
+        assert [cell.artifacts for cell in store.cells(run)] == ["/0/2.0", "/0/12.5", "/10/0.0"]
+        assert [cell.measurement.load for cell in store.cells(run)] == ["2 req/s", "12.5 req/s", "10 users"]
 
     def test_levels_recorded_at_once_are_all_kept(self, store: Store) -> None:
         run = begin(store)

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_this_machine(tmp_path, monkeypatch):
     assert abs(seen["memory"]["total_bytes"] - os.sysconf("SC_PHYS_PAGES") * page) < 1 << 20
     assert 0 < seen["memory"]["available_bytes"] <= seen["memory"]["total_bytes"]
     assert seen["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert abs(seen["time"] - Path("/proc/self").stat().st_mtime) < 60
+    assert abs(seen["time"] - time.time()) < 60
     assert seen["commands"] == {
         sys.executable: {"path": sys.executable, "version": f"Python {platform.python_version()}"},
         "silent": {"path": f"{tmp_path}/silent", "version": None},
