@@ -69,6 +69,8 @@ class Airflow:
     passwords: Mapping[str, str]
     runs: dict[str, int] = field(default_factory=dict)
     """Ids of the runs in the store, by deployment and job."""
+    revisions: dict[str, str] = field(default_factory=dict)
+    """Ids of the revisions in the store, by deployment."""
 
     @property
     def url(self) -> str:
@@ -96,7 +98,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     environment = _environment(airflow)
     _run(environment, "db migrate", "teams create red", "teams create blue", "dags reserialize")
     with open_store(f"sqlite:///{home / 'slipway.db'}") as store:
-        _fill(store, airflow.runs)
+        _fill(store, airflow)
     with _serving(airflow, environment):
         yield airflow
 
@@ -172,9 +174,11 @@ def _free_port() -> int:
         return port
 
 
-def _fill(store: Store, runs: dict[str, int]) -> None:
+def _fill(store: Store, airflow: Airflow) -> None:
+    runs = airflow.runs
     for name, rehearsal in (("red", True), ("blue", False)):
         spec = DEMO.model_copy(update={"name": name, "rehearsal": rehearsal})
+        airflow.revisions[name] = store.save_revision(spec)
         run_id = runs[f"{name}.deploy"] = _begin(store, spec, "deploy")
         _deploy(store, spec, run_id)
         runs[f"{name}.benchmark"] = _begin(store, spec, "benchmark")

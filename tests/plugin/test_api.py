@@ -14,12 +14,18 @@ ROUTES = {
     "/api/deployments": "/slipway/api/deployments",
     "/api/deployments/{name}/runs": "/slipway/api/deployments/red/runs",
     "/api/runs/{run_id}": "/slipway/api/runs/{red.deploy}",
+    "/api/overview": "/slipway/api/overview",
+    "/api/deployments/{name}/trends": "/slipway/api/deployments/red/trends",
+    "/api/deployments/{name}/revisions": "/slipway/api/deployments/red/revisions",
+    "/api/deployments/{name}/revisions/{revision_id}/points": "/slipway/api/deployments/red/revisions/{red}/points",
+    "/api/dag-run": "/slipway/api/dag-run?dag_id=red.deploy&dag_run_id=r1",
 }
 """Each route, and how it is asked for something that is there."""
 
 
 def path_of(airflow: Any, route: str) -> str:
-    return ROUTES[route].replace("{red.deploy}", str(airflow.runs["red.deploy"]))
+    path = ROUTES[route].replace("{red.deploy}", str(airflow.runs["red.deploy"]))
+    return path.replace("{red}", airflow.revisions["red"])
 
 
 def fetched(airflow: Any, path: str, user: str = "admin") -> Any:
@@ -72,16 +78,30 @@ class TestTheDoor:
     def test_a_viewer_sees_only_deployments_whose_dag_he_may_read(self, airflow: Any) -> None:
         seen = fetched(airflow, "/slipway/api/deployments", "red-viewer")["deployments"]
         assert [each["name"] for each in seen] == ["red"]
-        assert status(airflow, "/slipway/api/deployments/blue/runs", "red-viewer") == 403
-        assert status(airflow, f"/slipway/api/runs/{airflow.runs['blue.deploy']}", "red-viewer") == 403
+        cards = fetched(airflow, "/slipway/api/overview", "red-viewer")["cards"]
+        assert [card["deployment"]["name"] for card in cards] == ["red"]
+
+    @pytest.mark.parametrize("route", [route for route in ROUTES if "red" in ROUTES[route]])
+    def test_what_is_out_of_a_viewers_sight_is_403(self, airflow: Any, route: str) -> None:
+        path = ROUTES[route].replace("red.deploy}", "blue.deploy}").replace("{red}", airflow.revisions["blue"])
+        path = path.replace("{blue.deploy}", str(airflow.runs["blue.deploy"])).replace("red", "blue")
+        assert status(airflow, path, "red-viewer") == 403
+        assert status(airflow, path, "admin") == 200
 
     @pytest.mark.parametrize("user", ["admin", "red-viewer"])
-    @pytest.mark.parametrize("path", ["/slipway/api/deployments/green/runs", "/slipway/api/runs/2147483647"])
+    @pytest.mark.parametrize(
+        "path",
+        ["deployments/green/runs", "deployments/green/trends", "runs/2147483647", "dag-run?dag_id=x&dag_run_id=r1"],
+    )
     def test_what_is_not_there_is_404(self, airflow: Any, user: str, path: str) -> None:
-        assert status(airflow, path, user) == 404
+        assert status(airflow, f"/slipway/api/{path}", user) == 404
 
     @pytest.mark.parametrize(
-        "path", ["runs/0", "runs/2147483648", "runs/one", "deployments/a%00b/runs", "deployments/Red/runs"]
+        "path",
+        [
+            *("runs/0", "runs/2147483648", "runs/one", "deployments/a%00b/runs", "deployments/Red/runs"),
+            *("deployments/red/revisions/one/points", "dag-run?dag_id=a%00b&dag_run_id=r1", "dag-run?dag_id=a"),
+        ],
     )
     def test_what_is_no_id_and_no_name_is_422(self, airflow: Any, path: str) -> None:
         assert status(airflow, f"/slipway/api/{path}", "admin") == 422
@@ -107,8 +127,42 @@ class TestTheAnswers:
         assert fetched(airflow, f"{path}?limit=1")["runs"] == [newest]
 
     @pytest.mark.parametrize("limit", ["0", "501", "many"])
-    def test_a_limit_out_of_bounds_is_422(self, airflow: Any, limit: str) -> None:
-        assert status(airflow, f"/slipway/api/deployments/red/runs?limit={limit}", "admin") == 422
+    @pytest.mark.parametrize("what", ["runs", "trends", "revisions"])
+    def test_a_limit_out_of_bounds_is_422(self, airflow: Any, what: str, limit: str) -> None:
+        assert status(airflow, f"/slipway/api/deployments/red/{what}?limit={limit}", "admin") == 422
+
+    def test_a_card_says_what_runs_where_and_how_fast(self, airflow: Any) -> None:
+        _blue, red = fetched(airflow, "/slipway/api/overview")["cards"]
+        assert (red["deployment"]["name"], red["deployment"]["rehearsal"]) == ("red", True)
+        assert red["serving"] == {
+            "model_name": "smollm2",
+            "hosts": [{"name": "here", "address": "127.0.0.2", "gpus": 1}],
+            "docs": "http://127.0.0.1:28000/docs",
+            "dashboard": "http://127.0.0.1:28265",
+        }
+        (peak,) = red["peaks"]
+        assert (peak["run_id"], peak["rehearsal"]) == (airflow.runs["red.deploy"], True)
+        assert peak["output_tokens_per_s"] == 227.55555555555554
+
+    def test_trends_give_runs_oldest_first_with_their_cells(self, airflow: Any) -> None:
+        trends = fetched(airflow, "/slipway/api/deployments/red/trends")
+        deployed, measured = trends["steps"]
+        assert (deployed["id"], measured["id"]) == (airflow.runs["red.deploy"], airflow.runs["red.benchmark"])
+        assert (deployed["verdict"], deployed["ready"], deployed["rehearsal"]) == ("same", None, True)
+        (point,) = trends["points"]
+        assert (point["run_id"], point["users"], point["validity"]) == (airflow.runs["red.deploy"], 10, "valid")
+        assert (point["ttft_p95"], point["ttft_p99"], point["itl_p50"]) == (0.1 + 0.2, 0.4, None)
+        of_revision = f"/slipway/api/deployments/red/revisions/{airflow.revisions['red']}/points"
+        assert fetched(airflow, of_revision)["points"] == [point]
+
+    def test_revisions_come_with_their_file(self, airflow: Any) -> None:
+        (revision,) = fetched(airflow, "/slipway/api/deployments/red/revisions")["revisions"]
+        assert (revision["id"], revision["changes"], revision["rehearsal"]) == (airflow.revisions["red"], None, True)
+        assert revision["spec"]["serve"]["model_name"] == "smollm2"
+
+    def test_a_dag_run_is_found(self, airflow: Any) -> None:
+        run = fetched(airflow, "/slipway/api/dag-run?dag_id=blue.benchmark&dag_run_id=r1")
+        assert (run["id"], run["deployment"]) == (airflow.runs["blue.benchmark"], "blue")
 
     def test_a_run_is_given_whole(self, airflow: Any) -> None:
         whole = fetched(airflow, f"/slipway/api/runs/{airflow.runs['red.deploy']}")

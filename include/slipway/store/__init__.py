@@ -9,26 +9,45 @@ from slipway.store.cells import Cells
 from slipway.store.deployments import Deployments
 from slipway.store.engine import open_engine
 from slipway.store.leases import Leases
-from slipway.store.records import Cell, Current, Deployment, Lease, Run, RunStart, SmokeCheck, Stage, State
+from slipway.store.records import (
+    Cell,
+    Current,
+    Deployment,
+    Lease,
+    Peak,
+    Point,
+    Revision,
+    Run,
+    RunStart,
+    SmokeCheck,
+    Stage,
+    State,
+    Step,
+)
 from slipway.store.revisions import Revisions
 from slipway.store.runs import Runs
+from slipway.store.trends import Trends
 
 __all__ = [
     "Cell",
     "Current",
     "Deployment",
     "Lease",
+    "Peak",
+    "Point",
+    "Revision",
     "Run",
     "RunStart",
     "SmokeCheck",
     "Stage",
     "State",
+    "Step",
     "Store",
     "open_store",
 ]
 
 
-class Store(Revisions, Runs, Cells, Leases, Deployments):
+class Store(Revisions, Runs, Cells, Leases, Deployments, Trends):
     """The whole store. Each call is one transaction; safe to share between threads.
 
     Every method raises :class:`~slipway.errors.StoreError` where the database cannot be used.

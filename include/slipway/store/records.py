@@ -131,3 +131,69 @@ class Deployment:
     last_run: Run
     last_judged: Run | None
     """The last run with a verdict."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What was asked for. ``spec`` is the whole deployment file as JSON, ``lock_digest`` names its lock file's text."""
+
+    id: str
+    deployment: str
+    created_at: datetime
+    rehearsal: bool
+    workload: str
+    """Equal where benchmarks may be compared."""
+    lock_digest: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Point:
+    """The figures of one cell that are drawn: rates a second, latencies in seconds, None where none was measured."""
+
+    run_id: int
+    revision_id: str
+    users: int
+    started_at: datetime
+    rehearsal: bool
+    validity: str
+    requests_per_s: float
+    output_tokens_per_s: float
+    ttft_p50: float | None
+    ttft_p95: float | None
+    ttft_p99: float | None
+    itl_p50: float | None
+    itl_p95: float | None
+    itl_p99: float | None
+    tpot_p50: float | None
+    tpot_p95: float | None
+    tpot_p99: float | None
+    e2e_p50: float | None
+    e2e_p95: float | None
+    e2e_p99: float | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run in the history of its deployment."""
+
+    id: int
+    revision_id: str | None
+    job: str
+    state: str
+    started_at: datetime
+    verdict: str | None
+    verdict_reason: str
+    rehearsal: bool
+    ready: Mapping[str, Any] | None
+    """What the stage ``ready`` found, ``time_to_ready_s`` among it; None where it did not end well."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The highest throughput of a run, over its cells that are not invalid."""
+
+    run_id: int
+    started_at: datetime
+    rehearsal: bool
+    output_tokens_per_s: float

@@ -185,6 +185,8 @@ class WholeRunAnswer(Answer):
     """In the order in which they were asked."""
     cells: Sequence[CellAnswer]
     """By load."""
+    conf: FreeForm
+    """What its caller changed."""
     snapshot: FreeForm
     """Versions, hosts and model as they were found."""
 
@@ -205,6 +207,7 @@ def whole_run_answer(
         stages=[StageAnswer.model_validate(stage) for stage in stages],
         smoke=[SmokeAnswer.model_validate(check) for check in smoke],
         cells=[_cell(cell, rehearsal=run.rehearsal) for cell in cells],
+        conf=run.conf,
         snapshot=run.snapshot,
     )
 

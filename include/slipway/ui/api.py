@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -13,15 +13,27 @@ from fastapi.responses import JSONResponse
 from slipway.errors import StoreError
 from slipway.hooks.settings import store_url
 from slipway.spec.types import Name
-from slipway.store import Store, open_store
+from slipway.store import Deployment, Store, open_store
 from slipway.ui.access import Sight
 from slipway.ui.answers import (
     DeploymentsAnswer,
+    RunAnswer,
     RunsAnswer,
     WholeRunAnswer,
     deployments_answer,
     runs_answer,
     whole_run_answer,
+)
+from slipway.ui.drawn import (
+    CardAnswer,
+    OverviewAnswer,
+    PointsAnswer,
+    RevisionsAnswer,
+    TrendsAnswer,
+    card,
+    points_answer,
+    revisions_answer,
+    trends_answer,
 )
 
 LARGEST_ID = 2**31 - 1
@@ -46,6 +58,8 @@ def _sight(user: GetUserDep) -> Sight:
 
 Results = Annotated[Store, Depends(_results)]
 Seen = Annotated[Sight, Depends(_sight)]
+Key = Annotated[str, Query(min_length=1, max_length=250, pattern=r"^[^\x00]*$")]
+"""An id of Airflow's."""
 
 
 @app.get("/api/deployments")
@@ -59,6 +73,54 @@ def runs(name: Name, store: Results, sight: Seen, limit: Annotated[int, Query(ge
     """The last runs of a deployment."""
     sight.require(name)
     return runs_answer(store.runs(name, limit))
+
+
+@app.get("/api/overview")
+def overview(store: Results, sight: Seen) -> OverviewAnswer:
+    """A card for every deployment that the user may see."""
+    return OverviewAnswer(cards=_cards(store, [each for each in store.deployments() if sight.has(each.name)]))
+
+
+def _cards(store: Store, deployments: Sequence[Deployment]) -> list[CardAnswer]:
+    current = {each.name: each.current.revision_id for each in deployments if each.current}
+    revisions = store.revisions_by_id(list(current.values()))
+    return [card(each, revisions.get(current.get(each.name, "")), store.peaks(each.name)) for each in deployments]
+
+
+@app.get("/api/deployments/{name}/trends")
+def trends(name: Name, store: Results, sight: Seen, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> TrendsAnswer:
+    """The figures of a deployment's last runs."""
+    sight.require(name)
+    steps = store.steps(name, limit)
+    return trends_answer(steps, store.points([step.id for step in steps]))
+
+
+@app.get("/api/deployments/{name}/revisions")
+def revisions(
+    name: Name, store: Results, sight: Seen, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> RevisionsAnswer:
+    """The newest revisions of a deployment, each with what it changed."""
+    sight.require(name)
+    return revisions_answer(store.revisions(name, limit + 1), limit)
+
+
+@app.get("/api/deployments/{name}/revisions/{revision_id}/points")
+def points(
+    name: Name, revision_id: Annotated[str, Path(pattern="^[0-9a-f]{12}$")], store: Results, sight: Seen
+) -> PointsAnswer:
+    """The newest figures of one revision."""
+    sight.require(name)
+    return points_answer(store.points_of_revision(name, revision_id))
+
+
+@app.get("/api/dag-run")
+def dag_run(dag_id: Key, dag_run_id: Key, store: Results, sight: Seen) -> RunAnswer:
+    """The run that a DAG run of Airflow's left in the store."""
+    found = store.run(dag_id, dag_run_id)
+    if found is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"the store has no run of {dag_id}, {dag_run_id}")
+    sight.require(found.deployment)
+    return RunAnswer.model_validate(found)
 
 
 @app.get("/api/runs/{run_id}")

@@ -1,0 +1,98 @@
+"""A deployment over time. Every query is bounded, and finds its rows by an index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from slipway.results import Validity
+from slipway.store.database import Database
+from slipway.store.models import CellRow, RevisionRow, RunRow, StageRow
+from slipway.store.records import Peak, Point, Revision, State, Step
+
+OF_RUN = ("rehearsal",)
+"""Fields of a point that are its run's; the others are the cell's columns by name."""
+
+
+class Trends(Database):
+    """What is drawn: figures over runs, and revisions beside each other."""
+
+    def steps(self, deployment: str, limit: int = 100) -> list[Step]:
+        """The last runs of a deployment, oldest first, without what they left behind."""
+        names = [field.name for field in fields(Step) if field.name != "ready"]
+        newest = _newest(deployment, limit, *(getattr(RunRow, name) for name in names))
+        with self._reading() as session:
+            rows = session.execute(newest).mappings().all()
+            ready = _ready(session, [row["id"] for row in rows])
+        return [Step(**row, ready=ready.get(row["id"])) for row in reversed(rows)]
+
+    def points(self, run_ids: Iterable[int]) -> list[Point]:
+        """The cells of these runs, by run and load; those of a revision that a run had before are left out."""
+        of_runs = _points().where(CellRow.run_id.in_(list(run_ids)), CellRow.revision_id == RunRow.revision_id)
+        with self._reading() as session:
+            return [Point(**row) for row in session.execute(of_runs.order_by(*BY_LOAD)).mappings()]
+
+    def points_of_revision(self, deployment: str, revision_id: str, limit: int = 200) -> list[Point]:
+        """The newest cells of a revision, newest first."""
+        of_revision = _points().where(CellRow.deployment == deployment, CellRow.revision_id == revision_id)
+        newest = of_revision.order_by(CellRow.started_at.desc()).limit(limit)
+        with self._reading() as session:
+            return [Point(**row) for row in session.execute(newest).mappings()]
+
+    def peaks(self, deployment: str, limit: int = 60) -> list[Peak]:
+        """The throughput of those of the last ``limit`` runs that measured something, oldest first."""
+        run = _newest(deployment, limit, RunRow.id, RunRow.rehearsal, RunRow.started_at).subquery()
+        highest = func.max(CellRow.output_tokens_per_s).label("output_tokens_per_s")
+        of_runs = (
+            select(run.c.id.label("run_id"), run.c.started_at, run.c.rehearsal, highest)
+            .join(CellRow, CellRow.run_id == run.c.id)
+            .where(CellRow.validity != Validity.INVALID)
+            .group_by(run.c.id, run.c.started_at, run.c.rehearsal)
+            .order_by(run.c.started_at, run.c.id)
+        )
+        with self._reading() as session:
+            return [Peak(**row) for row in session.execute(of_runs).mappings()]
+
+    def revisions(self, deployment: str, limit: int = 50) -> list[Revision]:
+        """The newest revisions of a deployment, newest first."""
+        of_deployment = select(RevisionRow).where(RevisionRow.deployment == deployment)
+        newest = of_deployment.order_by(RevisionRow.created_at.desc(), RevisionRow.id).limit(limit)
+        with self._reading() as session:
+            return [_revision(row) for row in session.scalars(newest)]
+
+    def revisions_by_id(self, ids: Sequence[str]) -> dict[str, Revision]:
+        """Those of these revisions that there are."""
+        with self._reading() as session:
+            rows = session.scalars(select(RevisionRow).where(RevisionRow.id.in_(ids)))
+            return {row.id: _revision(row) for row in rows}
+
+
+BY_LOAD = (CellRow.run_id, CellRow.users)
+
+
+def _newest(deployment: str, limit: int, *columns: InstrumentedAttribute[Any]) -> Select[Any]:
+    of_deployment = select(*columns).where(RunRow.deployment == deployment)
+    return of_deployment.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit)
+
+
+def _points() -> Select[Any]:
+    names = [field.name for field in fields(Point) if field.name not in OF_RUN]
+    columns = [CellRow.__table__.c[name] for name in names]
+    return select(*columns, *(getattr(RunRow, name) for name in OF_RUN)).join(RunRow, RunRow.id == CellRow.run_id)
+
+
+def _ready(session: Session, run_ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    """By run: what its last good try of ``ready`` found."""
+    good = select(StageRow.run_id, StageRow.detail).where(StageRow.run_id.in_(run_ids))
+    rows = session.execute(good.where(StageRow.name == "ready", StageRow.state == State.SUCCESS).order_by(StageRow.id))
+    return {row.run_id: row.detail for row in rows}
+
+
+def _revision(row: RevisionRow) -> Revision:
+    values = {field.name: getattr(row, field.name) for field in fields(Revision)}
+    return Revision(**{**values, "spec": json.loads(row.spec)})
