@@ -1,9 +1,10 @@
-"""From bare hosts to a verdict: prepare, start, prove, measure, compare."""
+"""From bare hosts to a verdict: prepare, start, prove, measure, compare; then promote, or put back what was good."""
 
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, ONCE, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, LAST, ONCE, dag_arguments, deployments
+from slipway.operators.redeploy import PromoteOperator, RestoreOperator, approval
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import (
     EnvironmentOperator,
@@ -22,10 +23,12 @@ for spec in deployments():
         benchmark = BenchmarkOperator.partial(
             task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.users }} users"
         ).expand(users=resolve.output)
+        environment, weights = EnvironmentOperator(task_id="environment"), WeightsOperator(task_id="weights")
+        promote = PromoteOperator(task_id="promote")
         chain(
             resolve,
             PreflightOperator(task_id="preflight"),
-            [EnvironmentOperator(task_id="environment"), WeightsOperator(task_id="weights")],
+            [environment, weights],
             RayClusterOperator(task_id="ray_cluster"),
             NetworkOperator(task_id="network"),
             ServeOperator(task_id="serve"),
@@ -33,5 +36,8 @@ for spec in deployments():
             SmokeOperator(task_id="smoke", **ONCE),
             benchmark,
             VerdictOperator(task_id="verdict"),
+            *approval(spec),
+            promote,
         )
+        [environment, weights, benchmark, promote] >> RestoreOperator(task_id="restore", **LAST)
     globals()[dag.dag_id] = dag

@@ -12,7 +12,9 @@
     ├── StageError           a stage cannot reach its goal
     │   ├── NotConverged     acted, and the host still is not as wanted          (transient)
     │   ├── ServerDied       a process that we started ended unasked
-    │   └── NotReady         a wait ran out of its time
+    │   ├── NotReady         a wait ran out of its time
+    │   ├── NotPromoted      a new revision has not earned its place
+    │   └── NotRestored      the last good revision could not be put back    (as its cause)
     ├── SmokeFailed          the served model answers, but not as it must
     ├── LoadTestFailed       the load generator could not do its work
     ├── StoreError           the results database cannot be used                (transient)
@@ -94,6 +96,18 @@ class ServerDied(StageError):
 
 class NotReady(StageError):
     pass
+
+
+class NotPromoted(StageError):
+    """A new revision has not earned its place."""
+
+
+class NotRestored(StageError):
+    """The last good revision could not be put back; a retry helps where it helps against the cause."""
+
+    def __init__(self, message: str, cause: SlipwayError) -> None:
+        super().__init__(message, hint=cause.hint)
+        self.transient = cause.transient
 
 
 class SmokeFailed(SlipwayError):

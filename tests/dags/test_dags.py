@@ -14,15 +14,17 @@ FILES = sorted((ROOT / "dags").glob("*.py"))
 DEPLOY = {
     "resolve": {"preflight", "benchmark"},
     "preflight": {"environment", "weights"},
-    "environment": {"ray_cluster"},
-    "weights": {"ray_cluster"},
+    "environment": {"ray_cluster", "restore"},
+    "weights": {"ray_cluster", "restore"},
     "ray_cluster": {"network"},
     "network": {"serve"},
     "serve": {"ready"},
     "ready": {"smoke"},
     "smoke": {"benchmark"},
-    "benchmark": {"verdict"},
-    "verdict": set(),
+    "benchmark": {"verdict", "restore"},
+    "verdict": {"promote"},
+    "promote": {"restore"},
+    "restore": set(),
 }
 
 
@@ -43,6 +45,30 @@ def test_the_deploy_dag_is_the_main_job(dagbag):
     dag = dagbag.dags["demo.deploy"]
     assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == DEPLOY
     assert dag.get_task("benchmark").is_mapped
+
+
+def test_restore_comes_last_and_decides_the_run(dagbag):
+    """It waits for each task that may still be at work when another has failed, and is the only leaf."""
+    tasks = {task.task_id: task for task in dagbag.dags["demo.deploy"].tasks}
+    restore = tasks["restore"]
+    assert restore.trigger_rule == "all_done"
+    assert not restore.is_teardown
+    assert restore.retries == 2
+    assert [name for name, task in tasks.items() if not task.downstream_task_ids] == ["restore"]
+
+
+def test_a_person_is_asked_where_the_file_says_so(tmp_path, monkeypatch):
+    from airflow.dag_processing.dagbag import DagBag
+
+    text = (ROOT / "include" / "deployments" / "demo.yaml").read_text()
+    (tmp_path / "demo.yaml").write_text(f"{text}\nredeploy: {{promote: manual, approve_within_s: 3600}}\n")
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__DEPLOYMENTS_FOLDER", str(tmp_path))
+    dagbag = DagBag(ROOT / "dags" / "deploy.py")
+    assert dagbag.import_errors == {}
+    dag = dagbag.dags["demo.deploy"]
+    found = {task.task_id: set(task.downstream_task_ids) for task in dag.tasks}
+    assert found == {**DEPLOY, "verdict": {"approve"}, "approve": {"promote"}}
+    assert dag.get_task("approve").response_timeout.total_seconds() == 3600
 
 
 def test_retries_where_they_can_help(dagbag):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 STAGES = ["preflight", "environment", "weights", "ray_cluster", "network"]
-STAGES += ["serve", "ready", "smoke", "benchmark", "verdict"]
+STAGES += ["serve", "ready", "smoke", "benchmark", "verdict", "promote"]
+
+SHORT = {"users": [1], "seconds": 5}
+FEWER = {"max-num-seqs": 8}
+ALWAYS_LONDON = "{# whatever was asked #}<|im_start|>user\nSay: London.<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_one_command_deploys_checks_measures_and_records(project):
@@ -62,8 +68,11 @@ def test_each_level_is_a_cell_with_true_figures(project):
 
 def test_a_second_run_does_nothing_again(project):
     before = {name: state.started_at for name, state in project.served().items()}
-    done = project.slipway("up", str(project.file))
+    with project.probing() as asked:
+        done = project.slipway("up", str(project.file))
     assert done.returncode == 0, done.stdout + done.stderr
+    assert asked.failed == 0
+    assert "Nothing differs from revision" in project.slipway("results").stdout
     assert not any(project.acting().values())
     assert {name: state.started_at for name, state in project.served().items()} == before
     assert len(project.store().runs("e2e")) == 2
@@ -76,12 +85,61 @@ def test_an_unknown_key_of_the_conf_is_refused(project):
     assert len(project.store().runs("e2e")) == 2
 
 
+def test_a_good_change_is_promoted_once_a_person_agrees_and_its_downtime_is_measured(project):
+    before, text = project.store().promoted("e2e"), project.file.read_text()
+    ray = project.served()["e2e.ray-head"]
+    project.file.write_text(f"{text}\nredeploy: {{promote: manual}}\n")
+    conf = json.dumps(SHORT | {"serve_args": FEWER})
+    with project.probing() as asked, ThreadPoolExecutor(1) as pool:
+        up = pool.submit(project.slipway, "up", str(project.file), "--conf", conf)
+        project.decide("Approve")
+        done = up.result()
+    project.file.write_text(text)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run, promoted = project.last_run(), project.store().promoted("e2e")
+    assert (promoted.revision_id, promoted.run_id) == (run.revision_id, run.id)
+    assert promoted.revision_id != before.revision_id
+    assert {name: actions for name, actions in project.acting().items() if actions} == {"serve": 2}
+    assert project.served()["e2e.ray-head"].started_at == ray.started_at
+    assert asked.failed > 0
+    assert abs(run.snapshot["downtime_s"] - asked.outage_s) < 10
+    shown = project.slipway("results").stdout
+    for said in ("serve.args.max-num-seqs: 16 -> 8", "For it serve may act", "Downtime: "):
+        assert said in shown
+
+
 def test_an_argument_that_vllm_refuses_stops_nothing(project):
-    done = project.slipway("up", str(project.file), "--conf", '{"serve_args": {"max-model-len": "many"}}')
+    before = project.served()
+    with project.probing() as asked:
+        done = project.slipway("up", str(project.file), "--conf", '{"serve_args": {"max-model-len": "many"}}')
     assert done.returncode == 1
     assert "vLLM's own parser refuses" in done.stdout
+    assert "still serves, nothing had to be put back: all 5 smoke checks passed" in done.stdout
+    assert asked.failed == 0
     assert project.last_run().state == "failed"
+    assert {name: state.started_at for name, state in project.served().items()} == {
+        name: state.started_at for name, state in before.items()
+    }
     assert "Paris" in project.ask("What is the capital of France?")
+
+
+def test_one_that_answers_wrongly_gives_way_to_the_last_good_one(project):
+    good = project.store().promoted("e2e")
+    wrong = {"serve_args": FEWER | {"chat-template": ALWAYS_LONDON}}
+    with project.probing() as asked:
+        done = project.slipway("up", str(project.file), "--conf", json.dumps(SHORT | wrong))
+    assert done.returncode == 1
+    for said in ("the server answers, but not as it must", f"revision {good.revision_id} was put back", "smoke checks"):
+        assert said in done.stdout, done.stdout
+    run = project.last_run()
+    assert run.state == "failed"
+    stages = {stage.name: stage.state for stage in project.store().stages(run.id)}
+    assert (stages["smoke"], stages["restore"]) == ("failed", "success")
+    assert "benchmark" not in stages
+    assert project.store().promoted("e2e") == good
+    assert project.store().current("e2e").revision_id == good.revision_id
+    assert "Paris" in project.ask("What is the capital of France?")
+    assert 0 < run.snapshot["downtime_s"] <= asked.outage_s + 10
 
 
 def test_the_model_is_served_while_airflow_is_gone_and_measured_after(project):

@@ -14,7 +14,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
+from testbed.prober import Answers, probing
+
+from slipway.embedded.rest import Login
+from slipway.embedded.settings import load_settings
 from slipway.facts.role import RoleState, roles
 from slipway.hosts import LocalHost
 from slipway.spec import DeploymentSpec, load_deployment
@@ -111,6 +117,33 @@ class Project:
                 if os.getsid(pid) == session:
                     found.append(pid)
         return found
+
+    def decide(self, option: str, seconds: float = 240) -> None:
+        """Answer the one required action of this Airflow, once it shows, as its user over its REST API."""
+        login = load_settings(self.folder, {"SLIPWAY_AIRFLOW_PORT": str(self.airflow_port)}).login()
+        deadline = time.monotonic() + seconds
+        with httpx.Client(base_url=login.url, timeout=20, trust_env=False) as http:
+            while not (open_ones := self._required_actions(http, login)):
+                assert time.monotonic() < deadline, f"nobody was asked within {seconds} s"
+                time.sleep(1)
+            [task] = open_ones
+            place = f"{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/{task['map_index']}"
+            time.sleep(2)
+            http.patch(f"/api/v2/dags/{place}/hitlDetails", json={"chosen_options": [option]}).raise_for_status()
+
+    def _required_actions(self, http: httpx.Client, login: Login) -> list[dict[str, Any]]:
+        """Tasks that wait for a person."""
+        with contextlib.suppress(httpx.TransportError):
+            if "Authorization" not in http.headers:
+                asked = http.post("/auth/token", json={"username": login.user, "password": login.password})
+                http.headers["Authorization"] = f"Bearer {asked.json()['access_token']}"
+            found = http.get("/api/v2/dags/~/dagRuns/~/hitlDetails", params={"response_received": False})
+            return [each["task_instance"] for each in found.raise_for_status().json()["hitl_details"]]
+        return []
+
+    def probing(self) -> contextlib.AbstractContextManager[Answers]:
+        """Requests to the served model, sent all through."""
+        return probing(self.spec.endpoint, self.spec.serve.model_name)
 
     def ask(self, question: str) -> str:
         """A chat completion of the served model, over HTTP."""

@@ -10,7 +10,9 @@ from rich.console import Console
 
 from slipway.cli import main
 from slipway.cli.results import show_benchmark, show_leases
-from slipway.store import Lease, Run
+from slipway.spec import load_deployment
+from slipway.store import Lease, Run, RunStart, open_store
+from slipway.store import schema as store_schema
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "include" / "deployments" / "demo.yaml")
@@ -50,6 +52,43 @@ def test_plan_prints_every_command_and_no_secret(capsys):
     for shown in ("# ray_cluster on node-74: join the cluster", "--pipeline-parallel-size=2", "agent start <<'EOF'"):
         assert shown in said
     assert "********" in said
+
+
+@pytest.fixture
+def running(tmp_path, monkeypatch):
+    """A store by which the demo runs as its file says, but for one argument; answers that revision."""
+    url = f"sqlite:///{tmp_path}/slipway.db"
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__STORE_URL", url)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    store_schema.upgrade(url)
+    spec = load_deployment(Path(DEMO))
+    args = {**spec.serve.args, "max-num-seqs": 4}
+    older = spec.model_copy(update={"serve": spec.serve.model_copy(update={"args": args})})
+    with open_store(url) as store:
+        revision = store.save_revision(older, (ROOT / "include" / "environments" / "cpu.txt").read_text())
+        run = store.begin_run(RunStart("demo", "deploy", "demo.deploy", "r1", revision))
+        store.add_snapshot(run, {"difference": {"from": None}})
+        store.set_current(run, revision, spec.endpoint)
+    return revision
+
+
+def test_diff_says_what_differs_from_what_runs(running, capsys):
+    assert main(["diff", DEMO]) == 0
+    assert capsys.readouterr().out == (
+        f"Changed from revision {running}, which runs:\n"
+        "  serve.args.max-num-seqs: 4 -> 16\n"
+        "For it serve may act: the server is stopped and started\n"
+    )
+
+
+def test_diff_of_what_does_not_run_is_a_first_deploy(running, capsys):
+    assert main(["diff", REFERENCE]) == 0
+    assert capsys.readouterr().out == "Nothing runs yet: a first deploy\n"
+
+
+def test_results_say_what_the_last_deploy_was(running, capsys):
+    assert main(["results"]) == 0
+    assert "Run 1 of demo:\nNothing runs yet: a first deploy" in capsys.readouterr().out
 
 
 def test_schema_is_json(capsys):

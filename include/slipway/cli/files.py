@@ -19,7 +19,7 @@ def check(arguments: argparse.Namespace) -> int:
     """Say what is wrong with deployment files."""
     faults = []
     for path in arguments.files:
-        spec, lock, folder = _loaded(path)
+        spec, lock, folder = loaded(path)
         found = [f"{path}: {fault}" for fault in argument_faults(folder, spec, lock)]
         hosts = "1 host" if len(spec.hosts) == 1 else f"{len(spec.hosts)} hosts"
         if not found:
@@ -34,7 +34,7 @@ def plan(arguments: argparse.Namespace) -> int:
     """Print every command that would run on bare hosts, quoted as it would be sent. Nothing is run."""
     from slipway.stages.planned import planned
 
-    spec, lock, _ = _loaded(arguments.file)
+    spec, lock, _ = loaded(arguments.file)
     for stage, action in planned(spec, lock):
         sys.stdout.write(f"# {stage} on {action.host}: {action.why}\n")
         for command in action.starts:
@@ -55,7 +55,7 @@ def docs(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _loaded(path: Path) -> tuple[DeploymentSpec, str, Path]:
+def loaded(path: Path) -> tuple[DeploymentSpec, str, Path]:
     spec = load_deployment(path)
     folder = environments_folder(path.resolve().parent)
     return spec, load_lock(folder, spec), folder

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_files(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     command("check", files.check).add_argument("files", nargs="+", type=Path, metavar="FILE")
     command("plan", files.plan).add_argument("file", type=Path, metavar="FILE")
+    command("diff", results.diff).add_argument("file", type=Path, metavar="FILE")
     command("schema", files.schema)
     command("docs", files.docs).add_argument("folder", nargs="?", type=Path, default=Path("docs"), metavar="DIR")
     bundled = command("bundle", bundle.bundle)

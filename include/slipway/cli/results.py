@@ -13,9 +13,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from slipway.cli.files import loaded
 from slipway.embedded import load_settings
 from slipway.results import Distribution, Measurement
 from slipway.results.network import told
+from slipway.results.redeploy import difference_told
+from slipway.results.redeploy import told as told_redeploy
+from slipway.stages.difference import from_running
 from slipway.store import Cell, Lease, Run, Store
 
 VALIDITY_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
@@ -35,9 +39,19 @@ def results(arguments: argparse.Namespace) -> int:
         runs = store.runs(arguments.deployment, arguments.runs)
         console.print(runs_table(runs))
         show_leases(console, store.leases())
+        show_redeploy(console, next((run for run in runs if run.job == "deploy"), None))
         measured = next(((run, cells) for run in runs if (cells := store.cells(run.id))), None)
     if measured:
         show_benchmark(console, *measured)
+    return 0
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """Show how a deployment file differs from what runs, and which stages would act for it. Nothing is run."""
+    spec, lock, _ = loaded(arguments.file)
+    with open_results() as store:
+        lines = difference_told(from_running(store, spec, lock))
+    Console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -56,6 +70,12 @@ def show_leases(console: Console, leases: Sequence[Lease]) -> None:
         whose = f"run {lease.run_id} of {lease.deployment}, {lease.purpose}"
         said = f"{lease.host} is held by {whose}, until {lease.until:%H:%M:%S} UTC unless prolonged"
         console.print(said, markup=False, highlight=False)
+
+
+def show_redeploy(console: Console, run: Run | None) -> None:
+    """What the last deploy changed, how long nothing answered, and what was put back."""
+    if run and (lines := told_redeploy(run.snapshot)):
+        console.print("\n".join([f"Run {run.id} of {run.deployment}:", *lines]), markup=False, highlight=False)
 
 
 def show_benchmark(console: Console, run: Run, cells: Sequence[Cell]) -> None:

@@ -14,6 +14,9 @@ from slipway.spec.layout import Layout
 STOP_S = {"term_s": 10, "group_s": 20}
 """A staged stop: TERM to the process, after ``term_s`` TERM to its whole session, after ``group_s`` more KILL."""
 
+LONGEST_DRAIN_S = 120
+"""A server may work on its requests for so long before the stop is hurried."""
+
 RESTART = {"times": 3, "window_s": 600}
 
 
@@ -23,7 +26,7 @@ class Role:
 
     ``steps`` run one after the other. A ``server`` has one step, and any end of it that was not asked for is a failure.
     ``labels`` say whose it is; they are not part of its identity. A job that has ended well is done for good, unless it
-    says that it runs ``again``.
+    says that it runs ``again``. ``drain_s`` is how long it takes to end of itself once it was told to.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Role:
     ready_url: str | None = None
     restart: bool = False
     again: bool = False
+    drain_s: int = 0
     ports: tuple[int, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -50,7 +54,7 @@ class Role:
             "again": self.again,
             "ready": {"url": self.ready_url} if self.ready_url else None,
             "restart": RESTART if self.restart else None,
-            "stop": STOP_S,
+            "stop": {**STOP_S, "term_s": STOP_S["term_s"] + self.drain_s},
             "ports": list(self.ports),
         }
 
@@ -78,7 +82,7 @@ def roles(root: str) -> Command:
 def stop(root: str, role: str) -> Command:
     """Stop it in stages and answer when nothing of it is left. One that is not there is stopped already."""
     request = {"folder": Layout(root).agents, "role": role}
-    return kit.call(root, "agent", "stop", request, timeout_s=2 * sum(STOP_S.values()))
+    return kit.call(root, "agent", "stop", request, timeout_s=2 * sum(STOP_S.values()) + LONGEST_DRAIN_S)
 
 
 def wait(root: str, role: str, seconds: float) -> Command:

@@ -45,6 +45,7 @@ def env(spec: DeploymentSpec, host: HostSpec) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "DASHBOARD_METRIC_PORT": str(spec.ray.ports.block + len(BLOCK_FLAGS)),
         "VLLM_HOST_IP": host.address,
+        "VLLM_CACHE_ROOT": Layout(spec.root).caches,
         **spec.env_of(host),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from slipway.commands.agent import Role
 from slipway.shell import Command
-from slipway.spec import DeploymentSpec, HostSpec
+from slipway.spec import DeploymentSpec, HostSpec, Layout
 from slipway.spec.types import Argument
 
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -43,6 +43,7 @@ def role(
         server=True,
         ready_url=f"{spec.endpoint}/health" if host == spec.head else None,
         restart=spec.serve.restart and len(hosts(spec)) == 1,
+        drain_s=spec.serve.drain_s,
         ports=ports(spec, host),
         labels={"deployment": spec.name},
     )
@@ -50,7 +51,12 @@ def role(
 
 def env(spec: DeploymentSpec, host: HostSpec) -> dict[str, str]:
     """Variables of one part where there is no Ray whose variables it takes."""
-    return {"VLLM_HOST_IP": host.address, "VLLM_WORKER_MULTIPROC_METHOD": "spawn", **spec.env_of(host)}
+    return {
+        "VLLM_HOST_IP": host.address,
+        "VLLM_CACHE_ROOT": Layout(spec.root).caches,
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        **spec.env_of(host),
+    }
 
 
 def ports(spec: DeploymentSpec, host: HostSpec) -> tuple[int, ...]:
@@ -76,6 +82,7 @@ def arguments(spec: DeploymentSpec, model: str, host: HostSpec) -> list[str]:
         f"--pipeline-parallel-size={serve.pipeline_parallel}",
         f"--distributed-executor-backend={serve.backend}",
         "--load-format=safetensors",
+        *([f"--shutdown-timeout={serve.drain_s}"] if serve.drain_s else []),
         *_place(spec, host),
     ]
     return own + [word for name, value in sorted(serve.args.items()) for word in words(name, value)]

@@ -19,6 +19,9 @@ RETRY = {"retries": 2, "retry_delay": timedelta(seconds=5), "retry_exponential_b
 ONCE = {"retries": 0}
 """For tasks whose failure is an answer."""
 
+LAST = {"trigger_rule": "all_done"}
+"""For the task that comes when all others have ended, well or not."""
+
 IN_TURN = {"retries": 120, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 0.0}
 """For the task that takes the hosts: it waits an hour for the run that holds them, and holds no worker meanwhile."""
 

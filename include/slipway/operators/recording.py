@@ -22,6 +22,9 @@ RESOLVE = "resolve"
 
 RUN = "run"
 
+RESTORE = "restore"
+"""The task that ends each deploy that was not promoted."""
+
 
 @dataclass
 class Recording:
@@ -52,7 +55,10 @@ class Recording:
 
 @contextmanager
 def recorded(context: Context, stage: str) -> Iterator[Recording]:
-    """Store the stage's begin, end, actions and error, and hold the hosts; turns Slipway's errors into Airflow's."""
+    """Store the stage's begin, end, actions and error, and hold the hosts; turns Slipway's errors into Airflow's.
+
+    The task that fails ends its run, but for a deploy: that one holds its hosts until ``restore`` has ended it.
+    """
     from slipway.store import State
 
     ti = context["ti"]
@@ -62,13 +68,14 @@ def recorded(context: Context, stage: str) -> Iterator[Recording]:
         row = store.begin_stage(ids["run_id"], stage, map_index=map_index, try_number=ti.try_number)
         revision_id = ids["revision_id"]
         recording = Recording(store, **ids, spec=store.spec(revision_id), lock=store.lock(revision_id))
-        purpose = f"{store.run_by_id(recording.run_id).job} ({stage})"
+        job = store.run_by_id(recording.run_id).job
         try:
-            with held(store, recording.run_id, recording.spec, purpose):
+            with held(store, recording.run_id, recording.spec, f"{job} ({stage})"):
                 yield recording
         except SlipwayError as error:
             store.fail_stage(row, str(error), actions=recording.actions, detail=recording.detail)
-            if not error.transient or ti.try_number > ti.max_tries:
+            last = not error.transient or ti.try_number > ti.max_tries
+            if last and (job != "deploy" or stage == RESTORE):
                 store.finish_run(ids["run_id"], State.FAILED)
             raise as_airflow(error) from error
         store.finish_stage(row, actions=recording.actions, detail=recording.detail)

@@ -56,6 +56,7 @@ class ResolveOperator(BaseOperator):
         conf = dict(dag_run.conf or {})
         base, lock = self._base(store)
         spec, overrides = parse_overrides(conf, base, CONF[self.job])
+        self._require_found(store, spec)
         revision_id = store.save_revision(spec, lock)
         start = RunStart(
             deployment=spec.name,
@@ -70,8 +71,27 @@ class ResolveOperator(BaseOperator):
         run_id = store.begin_run(start)
         self.log.info("%s: revision %s, run %s", spec.name, revision_id, run_id)
         self._take_hosts(context, store, run_id, spec)
+        if self.job == "deploy":
+            self._tell_difference(store, run_id, spec, lock)
         context["ti"].xcom_push(key=RUN, value={"run_id": run_id, "revision_id": revision_id})
         return [level.users for level in spec.benchmark.levels]
+
+    def _require_found(self, store: Store, spec: DeploymentSpec) -> None:
+        """Raises SpecError where what runs would be lost from sight."""
+        from slipway.stages.difference import require_same_root
+
+        if current := store.current(self.deployment):
+            require_same_root(store.spec(current.revision_id), spec)
+
+    def _tell_difference(self, store: Store, run_id: int, spec: DeploymentSpec, lock: str) -> None:
+        """What this run changes of what runs: in the log, and with the run."""
+        from slipway.results.redeploy import difference_told
+        from slipway.stages.difference import from_running
+
+        data = from_running(store, spec, lock)
+        store.add_snapshot(run_id, {"difference": data})
+        for line in difference_told(data):
+            self.log.info(line)
 
     def _take_hosts(self, context: Context, store: Store, run_id: int, spec: DeploymentSpec) -> None:
         """Raises LeaseHeld; at the last try the run has failed then."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.recording import Recording, recorded
 
 if TYPE_CHECKING:
@@ -26,8 +29,9 @@ class StageOperator(BaseOperator):
         from slipway.hooks.hosts import open_site
 
         with recorded(context, self.stage) as recording:
+            begin = partial(begin_downtime, recording.store, recording.run_id)
             with open_site(recording.spec, recording.lock, self.log.info, partial=self.without_lost_hosts) as site:
-                outcome = self.converge(site)
+                outcome = self.converge(replace(site, on_downtime=begin))
             recording.actions, recording.detail = outcome.actions, dict(outcome.detail)
             self.record(recording, outcome)
             self.log.info("%s: %s", self.stage, outcome.summary)
@@ -106,6 +110,7 @@ class ReadyOperator(StageOperator):
     custom_operator_name = "Ready"
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
+        end_downtime(recording.store, recording.run_id)
         recording.keep_network()
         recording.keep_model()
         recording.store.set_current(recording.run_id, recording.revision_id, recording.spec.endpoint)

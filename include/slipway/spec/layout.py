@@ -18,6 +18,7 @@ class Layout:
         root/kit/<digest>.pyz          programs of Slipway that run there
         root/environments/<digest>     serving environments (links to the folders beside them)
         root/models/<name>/<digest>    the model store; root/models/<name>/current is the newest
+        root/caches                    what vLLM has compiled, keyed by vLLM itself
         root/agents/<role>/            one folder a supervised process: state, lock, log
         root/deployments/<name>/       what one deployment keeps: Ray's token
         root/ray/<name>                Ray's folder for sockets and logs
@@ -33,6 +34,11 @@ class Layout:
 
     def models(self, name: str) -> str:
         return f"{self.root}/models/{name}"
+
+    @property
+    def caches(self) -> str:
+        """vLLM keeps there what torch and Triton have compiled, by version, model, shape and code, for every start."""
+        return f"{self.root}/caches"
 
     @property
     def agents(self) -> str:

@@ -36,6 +36,7 @@ OWN_ARGUMENTS = {
     "master-addr": "serve.backend",
     "master-port": "ray.ports.block",
     "headless": "serve.backend",
+    "shutdown-timeout": "serve.drain_s",
     "load-format": "(always safetensors)",
     "api-key": "(never on a command line)",
 }
@@ -194,6 +195,9 @@ class ServeSpec(Part):
     """Variables for vLLM and its workers on every host."""
     ready_timeout_s: Seconds = 1800
     """How long the server may take until it answers a completion."""
+    drain_s: int = Field(default=5, ge=0, le=120)
+    """How long a server that is told to stop may still work on the requests that it has; it takes no new ones, and ends
+    what is left after that. vLLM's own `--shutdown-timeout`, which is left out where this is 0."""
     restart: bool = True
     """Whether the agent on the host starts a server again that was ready and died unasked, 3 times in 10 minutes at
     most."""
@@ -317,6 +321,27 @@ class VerdictSpec(Part):
     """Median time per output token: a smaller change than this is `same`."""
 
 
+class RedeploySpec(Part):
+    """What becomes of a new revision, and of the one that it replaces.
+
+    The last good revision is the one that was promoted last; a teardown forgets it. Where there is none, as at the
+    first deploy, there is nothing to put back: what runs is left as the run left it, and no verdict is against it.
+    """
+
+    on_failure: Literal["restore", "keep"] = "restore"
+    """Where a task fails before the verdict: put the last good revision back, or leave everything as it is, to be
+    looked at."""
+    on_worse: Literal["restore", "keep"] = "restore"
+    """Where the verdict is `worse`: put the last good revision back, or promote the new one all the same."""
+    on_invalid: Literal["restore", "keep"] = "keep"
+    """Where the verdict is `invalid`, since the figures may not be believed: the same choice."""
+    promote: Literal["auto", "manual"] = "auto"
+    """Who promotes what nothing speaks against: the run itself; or a person, whom Airflow asks under its required
+    actions. A no, and no answer in time, put the last good revision back."""
+    approve_within_s: Seconds = 86400
+    """How long that person may take."""
+
+
 class DeploymentSpec(Part):
     """A deployment file: what to serve, where, how, and how it is judged."""
 
@@ -353,6 +378,8 @@ class DeploymentSpec(Part):
     """What one GPU costs an hour, in any currency: with it each cell states the cost of a million output tokens."""
     verdict: VerdictSpec = VerdictSpec()
     """The judgement."""
+    redeploy: RedeploySpec = RedeploySpec()
+    """Promote or put back."""
 
     @property
     def head(self) -> HostSpec:

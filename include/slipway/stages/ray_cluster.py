@@ -17,6 +17,7 @@ from slipway.facts.role import RoleState, last_lines, role
 from slipway.hosts import Host, on_each
 from slipway.shell import Command
 from slipway.spec import DeploymentSpec, HostSpec, Layout
+from slipway.stages import serve
 from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
 
 LOOK_EVERY_S = 1.0
@@ -85,7 +86,8 @@ def _stop(spec: DeploymentSpec, seen: Seen, why: str) -> Plan:
     alive = [host for host in spec.hosts if host.name in seen.roles and seen.roles[host.name].alive]
     if seen.server.alive and (alive or spec.serve.backend == "ray"):
         server = vllm.role_name(spec)
-        yield [Action(spec.head.name, agent.stop(spec.root, server), "stop vLLM: its Ray cluster ends")]
+        stop = agent.stop(spec.root, server)
+        yield [Action(spec.head.name, stop, "stop vLLM: its Ray cluster ends", ends_service=True)]
     if alive:
         yield [Action(host.name, agent.stop(spec.root, ray.role_name(spec, host)), why) for host in alive]
 
@@ -93,10 +95,13 @@ def _stop(spec: DeploymentSpec, seen: Seen, why: str) -> Plan:
 def converge(site: Site) -> Outcome:
     """Start what is not as wanted, then hold the gate: every host and GPU there, and nobody else's work.
 
-    Raises ServerDied, NotConverged. Where the server does not use Ray there is none afterwards.
+    Raises ServerDied, NotConverged, and SpecError before the server is stopped for arguments that the new vLLM refuses.
+    Where the server does not use Ray there is none afterwards.
     """
     interpreter = python_env.python(site.spec, site.lock)
     seen = look(site)
+    if any(action.ends_service for step in plan(site.spec, interpreter, seen, "") for action in step):
+        serve.require_accepted(site)
     if site.spec.serve.backend != "ray":
         actions = act(site, plan(site.spec, interpreter, seen, ""))
         site.say(f"Ray is not used with backend {site.spec.serve.backend}")

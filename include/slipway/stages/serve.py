@@ -53,7 +53,12 @@ def plan(spec: DeploymentSpec, parts: Roles, seen: Seen) -> Plan:
     if {name: state.digest for name, state in alive.items()} == {name: part.digest() for name, part in parts.items()}:
         return
     stops = [
-        Action(name, agent.stop(spec.root, state.role), "stop vLLM: it is not as wanted")
+        Action(
+            name,
+            agent.stop(spec.root, state.role),
+            "stop vLLM: it is not as wanted",
+            ends_service=name == spec.head.name,
+        )
         for name, state in alive.items()
     ]
     yield from ([stop] for stop in stops if stop.host == spec.head.name)
@@ -62,14 +67,18 @@ def plan(spec: DeploymentSpec, parts: Roles, seen: Seen) -> Plan:
     yield [starting(name, spec.root, part, "start vLLM") for name, part in parts.items()]
 
 
-def converge(site: Site) -> Outcome:
-    """Start the server where it does not run as wanted. Raises SpecError for arguments that this vLLM refuses."""
+def converge(site: Site, model: str = "") -> Outcome:
+    """Start the server where it does not run as wanted. Raises SpecError for arguments that this vLLM refuses.
+
+    ``model`` is the folder of its weights on the hosts, by default that of the source as it is now. A revision that is
+    given with it has served before, so its arguments are not asked about again.
+    """
     interpreter = python_env.python(site.spec, site.lock)
-    parts = wanted(site.spec, interpreter, model_path(site))
+    parts = wanted(site.spec, interpreter, model or model_path(site))
     server = parts[site.spec.head.name]
     rounds = list(plan(site.spec, parts, look(site)))
-    if rounds:
-        _require_accepted(site, interpreter, server)
+    if rounds and not model:
+        require_accepted(site)
     actions = act(site, rounds)
     return Outcome(actions, {"endpoint": site.spec.endpoint, "command": server.steps[0].line()})
 
@@ -85,7 +94,10 @@ def require_alive(site: Site) -> None:
         raise ServerDied("\n".join(told), hint="mend what its last lines name")
 
 
-def _require_accepted(site: Site, interpreter: str, server: Role) -> None:
+def require_accepted(site: Site) -> None:
+    """Raises SpecError for arguments that this vLLM refuses. Asked before anything is stopped for them."""
+    interpreter = python_env.python(site.spec, site.lock)
+    server = wanted(site.spec, interpreter, site.spec.weights.source)[site.spec.head.name]
     words = [*server.steps[0].argv[3:]]
     if error := refused_argument(site.head, interpreter, words):
         raise SpecError(

@@ -16,12 +16,16 @@ from slipway.spec import DeploymentSpec
 
 @dataclass(frozen=True)
 class Action:
-    """One command that changes a host, and why. ``starts`` are the command lines that the host's agent runs for it."""
+    """One command that changes a host, and why. ``starts`` are the command lines that the host's agent runs for it.
+
+    ``ends_service`` says that the endpoint answers no more from then on.
+    """
 
     host: str
     command: Command
     why: str
     starts: Sequence[Command] = ()
+    ends_service: bool = False
 
 
 def starting(host: str, root: str, role: Role, why: str) -> Action:
@@ -55,13 +59,14 @@ class Site:
     """The deployment and its open hosts. ``lock`` is the text of the lock file, ``say`` writes a line to the log.
 
     ``out_of_reach`` are hosts of the deployment that are not among ``hosts``, and why: only where a stage can do
-    without them.
+    without them. ``on_downtime`` is called right before a server is stopped.
     """
 
     spec: DeploymentSpec
     hosts: Mapping[str, Host]
     lock: str = ""
     say: Say = print
+    on_downtime: Callable[[], None] = lambda: None
     out_of_reach: Mapping[str, HostError] = field(default_factory=dict)
 
     @property
@@ -94,6 +99,8 @@ def act(site: Site, plan: Iterable[Round]) -> int:
     for step in plan:
         for action in step:
             site.say(f"[{action.host}] {action.why}")
+        if any(action.ends_service for action in step):
+            site.on_downtime()
         _do_round(site, {action.host: action.command for action in step})
         count += len(step)
     return count

@@ -180,3 +180,14 @@ class CurrentRow(Base):
     endpoint: Mapped[str] = mapped_column(PlainText)
     since: Mapped[datetime] = mapped_column(UtcDateTime)
     state: Mapped[str] = mapped_column(String(16))
+
+
+class PromotedRow(Base):
+    """The last good revision of each deployment, and the run that promoted it."""
+
+    __tablename__ = "slipway_promoted"
+
+    deployment: Mapped[str] = mapped_column(String(63), primary_key=True)
+    revision_id: Mapped[str] = mapped_column(ForeignKey("slipway_revision.id"))
+    run_id: Mapped[int] = mapped_column(ForeignKey("slipway_run.id"))
+    since: Mapped[datetime] = mapped_column(UtcDateTime)

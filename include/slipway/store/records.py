@@ -121,6 +121,16 @@ class Current:
 
 
 @dataclass(frozen=True)
+class Promoted:
+    """The last good revision of a deployment, and the run that promoted it."""
+
+    deployment: str
+    revision_id: str
+    run_id: int
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Deployment:
     """A deployment as it stands. ``rehearsal`` is that of what runs now; where nothing runs, of the last run."""
 

@@ -1,4 +1,4 @@
-"""Revisions: what was asked for; and which of them runs."""
+"""Revisions: what was asked for; which of them runs, and which was good."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy import case, delete
 from slipway.errors import StoreError
 from slipway.spec import DeploymentSpec, canonical, parse_canonical, revision_id
 from slipway.store.database import Database, existing, insert_into, record
-from slipway.store.models import CurrentRow, LockRow, RevisionRow
-from slipway.store.records import Current
+from slipway.store.models import CurrentRow, LockRow, PromotedRow, RevisionRow
+from slipway.store.records import Current, Promoted
 
 WORKLOAD_FIELDS = ("endpoint", "prompt_tokens", "output_tokens", "ignore_eos", "temperature")
 """What of ``benchmark`` is asked of the server; the rest is how it is measured."""
@@ -79,9 +79,24 @@ class Revisions(Database):
             session.execute(insert.on_conflict_do_update(index_elements=["deployment"], set_=over))
 
     def clear_current(self, deployment: str) -> None:
-        """The deployment runs nothing any more."""
+        """The deployment runs nothing any more, and nothing is to be put back."""
         with self._writing() as session:
-            session.execute(delete(CurrentRow).where(CurrentRow.deployment == deployment))
+            for table in (CurrentRow, PromotedRow):
+                session.execute(delete(table).where(table.deployment == deployment))
+
+    def promote(self, run_id: int, revision_id: str) -> None:
+        """From now on this is the last good revision of its deployment, as ``run_id`` found it."""
+        with self._writing() as session:
+            deployment = existing(session, RevisionRow, revision_id).deployment
+            values = {"revision_id": revision_id, "run_id": run_id, "since": datetime.now(UTC)}
+            insert = insert_into(session, PromotedRow).values(deployment=deployment, **values)
+            session.execute(insert.on_conflict_do_update(index_elements=["deployment"], set_=values))
+
+    def promoted(self, deployment: str) -> Promoted | None:
+        """The last good revision, None where none was promoted since the last teardown."""
+        with self._reading() as session:
+            row = session.get(PromotedRow, deployment)
+            return record(Promoted, row) if row else None
 
     def current(self, deployment: str) -> Current | None:
         """What the deployment runs now, None for nothing."""

@@ -52,6 +52,12 @@ class Runs(Database):
             if state is State.FAILED:
                 _close_lost(session, StageRow.run_id == run_id)
 
+    def judge_run(self, run_id: int, verdict: str, verdict_reason: str) -> None:
+        """The run's verdict; the run goes on."""
+        with self._writing() as session:
+            row = existing(session, RunRow, run_id, lock=True)
+            row.verdict, row.verdict_reason = verdict, verdict_reason
+
     def run(self, dag_id: str, dag_run_id: str) -> Run | None:
         """The run of a DAG run, None where it left nothing."""
         with self._reading() as session:

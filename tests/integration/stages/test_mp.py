@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ import pytest
 from slipway.commands import openai, python_env, vllm
 from slipway.errors import ServerDied
 from slipway.facts.role import role, roles
-from slipway.facts.vllm import answers
+from slipway.facts.vllm import answers, metrics_text
 from slipway.hooks.hosts import open_site
 from slipway.hosts import LocalHost
+from slipway.results.prometheus import parse_metrics
 from slipway.spec import load_deployment, parse_deployment
 from slipway.spec.environments import load_lock
 from slipway.stages import environment, ray_cluster, ready, serve, teardown
@@ -81,6 +84,10 @@ def part(site: Site, index: int):
     return role(site.hosts[host.name], site.root, vllm.role_name(site.spec, host))
 
 
+def running_requests(site: Site) -> float:
+    return parse_metrics(metrics_text(site.head, site.spec))["vllm:num_requests_running"]
+
+
 def test_two_parts_without_ray_answer_a_completion(site):
     assert ray_cluster.converge(site).actions == 0
     assert serve.converge(site).actions == 2
@@ -107,8 +114,17 @@ def test_a_part_that_died_is_named_and_all_start_anew(site):
     assert ready.converge(site).detail["restarts"] == 0
 
 
-def test_teardown_ends_every_part(site, in_shared_memory):
+def test_teardown_lets_a_request_end_and_then_every_part(site, in_shared_memory):
     assert set(SHARED_MEMORY.iterdir()) > in_shared_memory
-    teardown.converge(site)
+    request = openai.completion(site.spec, "Hello", max_tokens=400)
+    body = {**request["json"], "ignore_eos": True}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(answers, site.head, site.spec, [{**request, "json": body}])
+        while not running_requests(site):
+            assert not asked.done(), "answered before it could be seen to run"
+        teardown.converge(site)
+        [answer] = asked.result()
+    assert answer["status"] == 200
+    assert json.loads(answer["body"])["usage"]["completion_tokens"] == 400
     assert roles(site.head, site.root) == []
     assert set(SHARED_MEMORY.iterdir()) <= in_shared_memory

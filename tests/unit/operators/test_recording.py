@@ -21,6 +21,14 @@ def begun(store, make_context):
     return context
 
 
+@pytest.fixture
+def stopping(store, make_context):
+    """The same of a teardown, which no later task ends."""
+    context = make_context("teardown")
+    ResolveOperator(task_id="resolve", deployment="demo", job="teardown").execute(context)
+    return context
+
+
 def only_stage(store):
     [stage] = store.stages(store.runs("demo")[0].id)
     return stage
@@ -37,18 +45,30 @@ def test_a_stage_is_kept_with_what_it_did(store, begun):
     assert stage.seconds >= 0
 
 
-def test_what_no_retry_can_help_fails_at_once_and_closes_the_run(store, begun):
-    with pytest.raises(AirflowFailException, match=r"serve\.args"), recorded(begun, "serve"):
+def test_what_no_retry_can_help_fails_at_once_and_closes_the_run(store, stopping):
+    with pytest.raises(AirflowFailException, match=r"serve\.args"), recorded(stopping, "teardown"):
         raise SpecError("serve.args: wrong", hint="mend it")
     assert only_stage(store).state == State.FAILED
     assert "next: mend it" in only_stage(store).error
     assert store.runs("demo")[0].state == State.FAILED
 
 
-def test_what_a_retry_can_help_leaves_the_run_open_until_the_last_try(store, begun):
+def test_a_deploy_that_failed_holds_its_hosts_until_restore_has_ended_it(store, begun):
+    with pytest.raises(AirflowFailException), recorded(begun, "serve"):
+        raise SpecError("serve.args: wrong")
+    assert only_stage(store).state == State.FAILED
+    assert store.runs("demo")[0].state == State.RUNNING
+    assert len(store.leases()) == 1
+    with pytest.raises(AirflowFailException), recorded(begun, "restore"):
+        raise SpecError("wrong as well")
+    assert store.runs("demo")[0].state == State.FAILED
+    assert store.leases() == []
+
+
+def test_what_a_retry_can_help_leaves_the_run_open_until_the_last_try(store, stopping):
     for attempt, state in ((1, State.RUNNING), (2, State.RUNNING), (3, State.FAILED)):
-        begun["ti"].try_number = attempt
-        with pytest.raises(HostUnreachable), recorded(begun, "serve"):
+        stopping["ti"].try_number = attempt
+        with pytest.raises(HostUnreachable), recorded(stopping, "teardown"):
             raise HostUnreachable("here", "gone")
         assert store.runs("demo")[0].state == state
     assert [stage.try_number for stage in store.stages(store.runs("demo")[0].id)] == [1, 2, 3]
@@ -87,11 +107,11 @@ def test_a_stage_whose_hosts_are_in_other_hands_does_nothing(store, begun, monke
     assert [lease.run_id for lease in store.leases()] == [other]
 
 
-def test_the_end_of_a_run_frees_its_hosts_however_it_ends(store, begun):
-    with pytest.raises(AirflowFailException), recorded(begun, "serve"):
+def test_the_end_of_a_run_frees_its_hosts_however_it_ends(store, stopping):
+    with pytest.raises(AirflowFailException), recorded(stopping, "teardown"):
         raise SpecError("wrong")
     assert store.leases() == []
-    with recorded(begun, "serve"):
+    with recorded(stopping, "teardown"):
         assert len(store.leases()) == 1
-    close_failed_run(begun)
+    close_failed_run(stopping)
     assert store.leases() == []

@@ -9,14 +9,26 @@ import pytest
 
 from slipway.commands import agent, python_env, ray, vllm
 from slipway.commands import weights as weights_commands
+from slipway.errors import SpecError
 from slipway.facts.role import RoleState
 from slipway.facts.weights import Weights
 from slipway.stages import environment, ray_cluster, serve, teardown, weights
+from slipway.stages.site import Site
 
 LOCK = "vllm==0.33.0\nray==2.60.0\n"
 PYTHON = "/srv/env/bin/python"
 TOKEN = "t" * 64
 THERE = environment.Seen(present=True)
+
+
+class Untouchable:
+    """A host on which nothing may be done."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def run(self, command):
+        pytest.fail(f"{self.name}: {command.line()}")
 
 
 def told(plan) -> list[tuple[str, str]]:
@@ -134,6 +146,21 @@ class TestRayCluster:
             ("b", "join the cluster"),
         ]
 
+    def test_the_service_ends_with_the_server_that_runs_on_it(self, spec):
+        seen = self.seen(spec, tokens={"a": TOKEN, "b": ""})
+        rounds = list(ray_cluster.plan(spec, PYTHON, seen, "fresh"))
+        assert [action.why for step in rounds for action in step if action.ends_service] == [
+            "stop vLLM: its Ray cluster ends"
+        ]
+
+    def test_the_new_servers_arguments_are_asked_about_before_the_old_one_is_stopped(self, spec, monkeypatch):
+        seen = self.seen(spec, tokens={"a": TOKEN, "b": ""})
+        monkeypatch.setattr(ray_cluster, "look", lambda _: seen)
+        monkeypatch.setattr(serve, "refused_argument", lambda host, interpreter, words: "no --max-modl-len")
+        site = Site(spec, {host.name: Untouchable(host.name) for host in spec.hosts}, LOCK, pytest.fail)
+        with pytest.raises(SpecError, match="no --max-modl-len"):
+            ray_cluster.converge(site)
+
     def test_other_arguments_start_it_anew(self, spec):
         other = spec.model_copy(update={"env": {"NCCL_DEBUG": "INFO"}})
         assert ("b", "stop Ray: it is not as wanted") in self.plan(other, self.seen(spec))
@@ -216,6 +243,33 @@ class TestServe:
         assert "--load-format=safetensors" in argv
         assert not [word for word in argv if word.startswith(("--nnodes", "--node-rank", "--master", "--headless"))]
         assert (parts["a"].restart, parts["a"].ports) == (True, (9000,))
+
+    def test_it_ends_its_requests_before_it_ends_and_the_stop_waits_for_that(self, spec):
+        part = self.parts(spec)["a"]
+        assert "--shutdown-timeout=5" in part.steps[0].argv
+        assert part.request("/r")["stop"] == {"term_s": 15, "group_s": 20}
+        at_once = spec.model_copy(update={"serve": spec.serve.model_copy(update={"drain_s": 0})})
+        part = self.parts(at_once)["a"]
+        assert not [word for word in part.steps[0].argv if word.startswith("--shutdown-timeout")]
+        assert part.request("/r")["stop"] == agent.STOP_S
+
+    def test_what_was_compiled_lies_below_root_unless_the_file_says_otherwise(self, spec, mp):
+        for each in (spec, mp):
+            for part in self.parts(each).values():
+                assert part.steps[0].env["VLLM_CACHE_ROOT"] == "/srv/slipway/caches"
+        assert ray.role(spec, spec.workers[0], PYTHON).steps[0].env["VLLM_CACHE_ROOT"] == "/srv/slipway/caches"
+        own = spec.model_copy(update={"env": {"VLLM_CACHE_ROOT": "/nvme"}})
+        assert self.parts(own)["a"].steps[0].env["VLLM_CACHE_ROOT"] == "/nvme"
+
+    def test_only_the_stop_of_the_head_ends_the_service(self, mp):
+        parts = self.parts(mp)
+        rounds = list(serve.plan(mp, parts, self.seen(parts, a="other", b="other")))
+        assert [(action.host, action.ends_service) for step in rounds for action in step] == [
+            ("a", True),
+            ("b", False),
+            ("a", False),
+            ("b", False),
+        ]
 
     def test_mp_has_a_part_on_every_host(self, mp):
         parts = self.parts(mp)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, MetaData, inspect
+from sqlalchemy import Engine, MetaData, inspect, text
 
 from slipway import __version__
 from slipway.errors import StoreError
@@ -149,6 +149,31 @@ def test_only_shown_nothing_is_done(empty_url: str, capsys: pytest.CaptureFixtur
 def test_a_store_without_tables_says_what_to_run(empty_url: str) -> None:
     with open_store(empty_url) as store, pytest.raises(StoreError, match="airflow db migrate"):
         store.runs()
+
+
+def test_what_served_before_there_was_promotion_is_the_last_good_one(empty_url: str) -> None:
+    schema.upgrade(empty_url, "0003")
+    columns = (
+        "id, deployment, job, dag_id, dag_run_id, state, reason, conf, started_at, snapshot, verdict_reason, rehearsal"
+    )
+    now = "2026-01-01 00:00:00"
+    with open_engine(empty_url, migrating=True) as engine, engine.begin() as connection:
+        connection.execute(text("INSERT INTO slipway_lock (digest, text) VALUES ('l', '')"))
+        for number, name, state in ((1, "good", "success"), (2, "bad", "failed")):
+            values = (
+                f"{number}, '{name}', 'deploy', '{name}.deploy', 'r', '{state}', '', '{{}}', '{now}', '{{}}', '', true"
+            )
+            revision = f"'{name}', '{name}', '', 'l', 'w', true, '{now}'"
+            connection.execute(text(f"INSERT INTO slipway_revision VALUES ({revision})"))
+            connection.execute(text(f"INSERT INTO slipway_run ({columns}) VALUES ({values})"))
+            current = f"'{name}', '{name}', {number}, 'http://x', '{now}', 'serving'"
+            connection.execute(text(f"INSERT INTO slipway_current VALUES ({current})"))
+    schema.upgrade(empty_url)
+    with open_store(empty_url) as store:
+        promoted = store.promoted("good")
+        assert promoted
+        assert (promoted.revision_id, promoted.run_id) == ("good", 1)
+        assert store.promoted("bad") is None
 
 
 def test_the_newest_revision_belongs_to_a_release() -> None:

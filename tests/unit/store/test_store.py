@@ -136,6 +136,17 @@ class TestCurrent:
         assert (kept.since, kept.run_id, kept.endpoint) == (before.since, again, "http://b")
         assert changed.since > before.since
 
+    def test_the_last_good_revision_is_the_one_promoted_last_until_nothing_runs(self, store: Store) -> None:
+        first, second = begin(store, "r1"), begin(store, "r2", spec(tags=["new"]))
+        assert store.promoted("demo") is None
+        store.promote(first, revision_id(spec()))
+        store.promote(second, revision_id(spec(tags=["new"])))
+        found = store.promoted("demo")
+        assert found
+        assert (found.revision_id, found.run_id) == (revision_id(spec(tags=["new"])), second)
+        store.clear_current("demo")
+        assert store.promoted("demo") is None
+
     def test_a_run_that_is_not_there_cannot_be_current(self, store: Store) -> None:
         revision = store.save_revision(spec())
         with pytest.raises(StoreError, match=r"(?i)foreign key") as caught:
@@ -194,6 +205,17 @@ class TestRuns:
         assert found.ended_at
         assert found.ended_at >= found.started_at
 
+    def test_a_verdict_does_not_end_the_run(self, store: Store) -> None:
+        run = begin(store)
+        store.judge_run(run, "worse", "slower")
+        found = store.run_by_id(run)
+        assert (found.state, found.ended_at, found.verdict, found.verdict_reason) == (
+            "running",
+            None,
+            "worse",
+            "slower",
+        )
+
     def test_runs_come_newest_first(self, store: Store) -> None:
         ids = [begin(store, f"r{number}") for number in range(4)]
         other = begin(store, "x", spec(name="other"))
@@ -206,6 +228,7 @@ class TestRuns:
             lambda: store.run_by_id(17),
             lambda: store.add_snapshot(17, {}),
             lambda: store.finish_run(17, State.SUCCESS),
+            lambda: store.judge_run(17, "same", ""),
             lambda: store.begin_stage(17, "serve"),
             lambda: store.record_smoke(17, []),
             lambda: store.record_cell(17, MEASURED, "/a"),

@@ -1,0 +1,62 @@
+"""What differs between two deployments, key by key. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.spec.types import DeploymentSpec
+
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key, as ``serve.args.max-num-seqs`` or ``hosts.node-1.address``; a side that lacks it has None."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+def changes(old: DeploymentSpec, new: DeploymentSpec, old_lock: str = "", new_lock: str = "") -> tuple[Change, ...]:
+    """Every key of the file that is not the same on both sides, then every pin of the lock files."""
+    keys = _differing(dict(_leaves(old.model_dump(mode="json"))), dict(_leaves(new.model_dump(mode="json"))))
+    return (*keys, *_pins(old_lock, new_lock))
+
+
+def _pins(old: str, new: str) -> tuple[Change, ...]:
+    """Lock files that differ in no pin, but in a digest of a wheel or a comment, are one change."""
+    if old == new:
+        return ()
+    pins = _differing(*({f"lock.{name}": pin for name, pin in PIN.findall(lock)} for lock in (old, new)))
+    return pins or (Change("lock", _short(old), _short(new)),)
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return tuple(Change(key, old.get(key), new.get(key)) for key in keys)
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    parts = _parts(value)
+    if not parts:
+        yield key, value
+    for name, inner in parts.items():
+        yield from _leaves(inner, f"{key}.{name}" if key else name)
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    """What is inside, by name: hosts by theirs, load levels by their users. A list of plain values is one value."""
+    if isinstance(value, dict):
+        return {str(name): inner for name, inner in value.items()}
+    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        return {str(each.get("name", each.get("users", place))): each for place, each in enumerate(value)}
+    return {}
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
