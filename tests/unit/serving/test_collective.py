@@ -38,6 +38,12 @@ def test_a_real_log_of_one_rank_went_over_nothing():
     assert collective.via(log) == []
 
 
+def test_a_real_log_of_two_gpus_of_one_host():
+    found = collective.via((DATA / "one_host_two_gpus.txt").read_text())
+    assert found == ["P2P/CUMEM"]
+    assert over(map(transport, found)) == "P2P"
+
+
 def test_infiniband_with_what_is_inside_the_host():
     found = collective.via(IB)
     assert found == ["NET/IB/0(0)/GDRDMA", "NET/IB/0/GDRDMA", "P2P/CUMEM/read", "SHM/direct/direct"]
