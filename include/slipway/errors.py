@@ -14,7 +14,9 @@
     │   ├── ServerDied       a process that we started ended unasked
     │   ├── NotReady         a wait ran out of its time
     │   ├── NotPromoted      a new revision has not earned its place
-    │   └── NotRestored      the last good revision could not be put back    (as its cause)
+    │   ├── NotRestored      the last good revision could not be put back    (as its cause)
+    │   ├── NotPlaced        Ray has no room for the server, with all its GPUs there
+    │   └── ServerWedged     the server is up, and answers no completion
     ├── SmokeFailed          the served model answers, but not as it must
     ├── LoadTestFailed       the load generator could not do its work
     ├── StoreError           the results database cannot be used                (transient)
@@ -108,6 +110,14 @@ class NotRestored(StageError):
     def __init__(self, message: str, cause: SlipwayError) -> None:
         super().__init__(message, hint=cause.hint)
         self.transient = cause.transient
+
+
+class NotPlaced(StageError):
+    pass
+
+
+class ServerWedged(StageError):
+    pass
 
 
 class SmokeFailed(SlipwayError):

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from slipway.cli import main
-from slipway.cli.results import show_benchmark, show_leases
+from slipway.cli.results import show_benchmark, show_leases, show_starts
 from slipway.spec import load_deployment
-from slipway.store import Lease, Run, RunStart, open_store
+from slipway.store import Lease, Run, RunStart, Start, open_store
 from slipway.store import schema as store_schema
 
 ROOT = Path(__file__).parents[2]
@@ -121,3 +121,17 @@ def test_who_holds_a_host_is_one_line():
     assert console.export_text() == (
         "10.0.0.1 is held by run 7 of demo, deploy (serve), until 03:04:05 UTC unless prolonged\n"
     )
+
+
+def test_the_last_start_is_shown_with_its_phases_and_the_times_before_it():
+    console = Console(record=True, width=120)
+    phases = ({"name": "process", "began_s": 0.0, "seconds": 13.78}, {"name": "ray", "began_s": 13.78, "seconds": 7.0})
+    starts = [
+        Start(run, "demo", "r", True, 1.0, seconds, phases) for run, seconds in ((9, 20.78), (7, 21.5), (5, 19.9))
+    ]
+    show_starts(console, starts)
+    assert console.export_text() == (
+        "Start of demo (rehearsal), run 9: 20.8 s to ready: process 13.8, ray 7.0\n  before that 21.5, 19.9 s\n"
+    )
+    show_starts(console, [])
+    assert console.export_text() == ""

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from slipway.cli.files import loaded
 from slipway.embedded import load_settings
-from slipway.results import Distribution, Measurement
+from slipway.results import Distribution, Measurement, startup
 from slipway.results.network import told
 from slipway.results.redeploy import difference_told
 from slipway.results.redeploy import told as told_redeploy
 from slipway.stages.difference import from_running
-from slipway.store import Cell, Lease, Run, Store
+from slipway.store import Cell, Lease, Run, Start, Store
 
 VALIDITY_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
 
@@ -40,6 +40,8 @@ def results(arguments: argparse.Namespace) -> int:
         console.print(runs_table(runs))
         show_leases(console, store.leases())
         show_redeploy(console, next((run for run in runs if run.job == "deploy"), None))
+        for name in dict.fromkeys(run.deployment for run in runs):
+            show_starts(console, store.starts(name))
         measured = next(((run, cells) for run in runs if (cells := store.cells(run.id))), None)
     if measured:
         show_benchmark(console, *measured)
@@ -76,6 +78,18 @@ def show_redeploy(console: Console, run: Run | None) -> None:
     """What the last deploy changed, how long nothing answered, and what was put back."""
     if run and (lines := told_redeploy(run.snapshot)):
         console.print("\n".join([f"Run {run.id} of {run.deployment}:", *lines]), markup=False, highlight=False)
+
+
+def show_starts(console: Console, starts: Sequence[Start]) -> None:
+    """The phases of a deployment's last start, and its times to ready, newest first."""
+    if not starts:
+        return
+    last = starts[0]
+    name = f"{last.deployment} (rehearsal)" if last.rehearsal else last.deployment
+    seconds = f"{last.time_to_ready_s:.1f} s to ready: {startup.told(last.phases)}"
+    console.print(f"Start of {name}, run {last.run_id}: {seconds}", markup=False, highlight=False)
+    if earlier := ", ".join(f"{start.time_to_ready_s:.1f}" for start in starts[1:]):
+        console.print(f"  before that {earlier} s", markup=False, highlight=False)
 
 
 def show_benchmark(console: Console, run: Run, cells: Sequence[Cell]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from slipway.commands import kit
 from slipway.shell import Command
+from slipway.spec.layout import Layout
 
 GPU_LOAD_S = 30.0
 """A driver that takes longer is not asked again."""
@@ -24,6 +25,11 @@ def ports(root: str, ports: Iterable[int], *, address: str = "0.0.0.0") -> Comma
 def gpu_load(root: str, deployment: str) -> Command:
     """What the GPUs do now, and which processes on them are not of ``deployment``."""
     return kit.call(root, "probe", "gpu_load", {"deployment": deployment}, timeout_s=GPU_LOAD_S)
+
+
+def counters(root: str, roles: Sequence[str]) -> Command:
+    """What the processes of these roles have used of CPU and disk by now, and how much GPU memory is in use."""
+    return kit.call(root, "probe", "counters", {"folder": Layout(root).agents, "roles": list(roles)})
 
 
 def http(root: str, requests: Sequence[Mapping[str, object]], *, timeout_s: float) -> Command:

@@ -13,6 +13,7 @@ from slipway.commands import ray as ray_commands
 from slipway.hosts import Host
 from slipway.spec import DeploymentSpec
 
+NOWHERE = "no host yet"
 STARTING_S = 10.0
 """What the asking program may take beside Ray's own time to answer: its imports, from a cold disk too."""
 
@@ -23,6 +24,10 @@ class PlacementGroup:
 
     id: str
     bundles: tuple[str, ...] = ()
+
+    @property
+    def placed(self) -> bool:
+        return not any(bundle.endswith(NOWHERE) for bundle in self.bundles)
 
     def __str__(self) -> str:
         return f"placement group {self.id} ({', '.join(self.bundles) or 'no bundles'})"
@@ -79,6 +84,17 @@ def server_groups(spec: DeploymentSpec) -> int:
     return int(str(spec.serve.args.get("data-parallel-size", 1)))
 
 
+def in_the_way(spec: DeploymentSpec, seen: Cluster) -> str:
+    """Who holds the GPUs for which a placement group waits, in words.
+
+    Empty where the cluster lacks a host or a GPU, which may still come, and where no placement group waits.
+    """
+    if seen.error or any(_nodes(spec, seen)) or all(group.placed for group in seen.placement_groups):
+        return ""
+    holders = [str(group) for group in seen.placement_groups if group.placed]
+    return "; ".join(holders) or "a task or an actor that is in no placement group"
+
+
 def _nodes(spec: DeploymentSpec, seen: Cluster) -> Iterator[str]:
     for host in spec.hosts:
         if host.address not in seen.gpus:
@@ -102,4 +118,4 @@ def _groups(seen: Cluster, own: int) -> Iterator[str]:
 
 def _bundle(bundle: Mapping[str, Any], places: Mapping[str, str]) -> str:
     resources = " ".join(f"{amount:g} {name}" for name, amount in sorted(bundle["resources"].items()))
-    return f"{resources} on {places.get(bundle['node_id'], 'no host yet')}"
+    return f"{resources} on {places.get(bundle['node_id'], NOWHERE)}"

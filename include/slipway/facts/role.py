@@ -31,6 +31,11 @@ class RoleState:
     steps: int = 0
 
     @property
+    def began_at(self) -> float | None:
+        """When what runs now began: at the start, or when the agent last started it again."""
+        return float(self.restarts[-1]["at"]) if self.restarts else self.started_at
+
+    @property
     def ended(self) -> str:
         """How it ended, in words."""
         return str(self.exit.get("reason") or self.state)
@@ -51,6 +56,12 @@ def role(host: Host, root: str, name: str) -> RoleState:
 def roles(host: Host, root: str) -> list[RoleState]:
     """Every role that the host's agents know."""
     return [parse_role(data) for data in kit.reply(host.run(agent.roles(root)))["roles"]]
+
+
+def log_since(host: Host, root: str, name: str, offset: int, limit_bytes: int = 1 << 16) -> tuple[str, int]:
+    """A part of a role's log from a byte offset on, and the offset of the part after it."""
+    answer = kit.reply(host.run(agent.log(root, name, offset, limit_bytes)))
+    return str(answer["text"]), int(answer["offset"])
 
 
 def log_tail(host: Host, root: str, name: str, limit_bytes: int = 4096) -> str:

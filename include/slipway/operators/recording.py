@@ -35,6 +35,7 @@ class Recording:
     revision_id: str
     spec: DeploymentSpec
     lock: str
+    stage_id: int = 0
     actions: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -67,7 +68,7 @@ def recorded(context: Context, stage: str) -> Iterator[Recording]:
         map_index = -1 if ti.map_index is None else ti.map_index
         row = store.begin_stage(ids["run_id"], stage, map_index=map_index, try_number=ti.try_number)
         revision_id = ids["revision_id"]
-        recording = Recording(store, **ids, spec=store.spec(revision_id), lock=store.lock(revision_id))
+        recording = Recording(store, **ids, spec=store.spec(revision_id), lock=store.lock(revision_id), stage_id=row)
         job = store.run_by_id(recording.run_id).job
         try:
             with held(store, recording.run_id, recording.spec, f"{job} ({stage})"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipway.stages.site import Outcome, Site
+    from slipway.stages.watch import Watch
+
+SYNCHRONOUS_S = 10.0
+"""How long the task *ready* waits itself. A trigger that fires within seconds of the deferral can fail its task."""
 
 
 class StageOperator(BaseOperator):
@@ -31,13 +36,13 @@ class StageOperator(BaseOperator):
         with recorded(context, self.stage) as recording:
             begin = partial(begin_downtime, recording.store, recording.run_id)
             with open_site(recording.spec, recording.lock, self.log.info, partial=self.without_lost_hosts) as site:
-                outcome = self.converge(replace(site, on_downtime=begin))
+                outcome = self.converge(replace(site, on_downtime=begin), recording)
             recording.actions, recording.detail = outcome.actions, dict(outcome.detail)
             self.record(recording, outcome)
             self.log.info("%s: %s", self.stage, outcome.summary)
         return {"actions": outcome.actions}
 
-    def converge(self, site: Site) -> Outcome:
+    def converge(self, site: Site, recording: Recording) -> Outcome:
         """Bring the hosts to what the deployment says. The module in ``slipway.stages`` of the same name does it."""
         outcome: Outcome = importlib.import_module(f"slipway.stages.{self.stage}").converge(site)
         return outcome
@@ -104,13 +109,53 @@ class ServeOperator(StageOperator):
 
 
 class ReadyOperator(StageOperator):
-    """The first stage that a run of the benchmark alone shares with the deploy that it measures."""
+    """The first stage that a run of the benchmark alone shares with the deploy that it measures.
+
+    A server that still starts after ``SYNCHRONOUS_S`` is waited for in the triggerer. When there is something to see
+    there, this task looks itself, and concludes.
+    """
 
     stage = "ready"
     custom_operator_name = "Ready"
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._event: dict[str, Any] = {}
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after the trigger's ``event``."""
+        self._event = event
+        return self.execute(context)
+
+    def converge(self, site: Site, recording: Recording) -> Outcome:
+        from slipway.stages.ready import attend
+        from slipway.stages.watch import Mark, Watch
+
+        last = recording.store.starts(recording.spec.name, 1)
+        deadline_at = self._event.get("deadline_at") or time.time() + recording.spec.serve.ready_timeout_s
+        mark = Mark(self._event.get("shown", 0), self._event.get("moved_at", 0.0))
+        watch = Watch(site, deadline_at, mark, known=last[0].began_at if last else None)
+        try:
+            outcome = attend(watch, SYNCHRONOUS_S)
+        finally:
+            recording.detail = watch.detail
+        return outcome or self._deferred(watch, recording, deadline_at)
+
+    def _deferred(self, watch: Watch, recording: Recording, deadline_at: float) -> NoReturn:
+        from slipway.operators.lease import LEASE_S
+        from slipway.triggers.ready import ReadyTrigger
+
+        recording.store.note_stage(recording.stage_id, watch.detail)
+        ids = {"run_id": recording.run_id, "stage_id": recording.stage_id}
+        trigger = ReadyTrigger(**ids, deadline_at=deadline_at, **vars(watch.mark), lease_s=LEASE_S)
+        self.log.info("it still starts: the wait goes on in the triggerer")
+        self.defer(trigger=trigger, method_name="execute_complete")
+
     def record(self, recording: Recording, outcome: Outcome) -> None:
         end_downtime(recording.store, recording.run_id)
+        if "time_to_ready_s" in outcome.detail:
+            names = ("began_at", "time_to_ready_s", "phases")
+            recording.store.record_start(recording.run_id, {name: outcome.detail[name] for name in names})
         recording.keep_network()
         recording.keep_model()
         recording.store.set_current(recording.run_id, recording.revision_id, recording.spec.endpoint)

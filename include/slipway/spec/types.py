@@ -195,6 +195,9 @@ class ServeSpec(Part):
     """Variables for vLLM and its workers on every host."""
     ready_timeout_s: Seconds = 1800
     """How long the server may take until it answers a completion."""
+    no_progress_s: Seconds = 300
+    """How long a server that starts may stand still before it is given up: no new line in its log, and none of its
+    processes computes, reads or takes GPU memory. A load that is silent but reads does not stand still."""
     drain_s: int = Field(default=5, ge=0, le=120)
     """How long a server that is told to stop may still work on the requests that it has; it takes no new ones, and ends
     what is left after that. vLLM's own `--shutdown-timeout`, which is left out where this is 0."""

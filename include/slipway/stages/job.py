@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from slipway.commands import agent, kit
 from slipway.errors import NotReady, StageError
-from slipway.facts.role import last_lines, parse_role
+from slipway.facts.role import last_lines, log_since, parse_role
 from slipway.hosts import Host
 from slipway.stages.site import Say
 
@@ -48,7 +48,7 @@ def finish(
 
 def stream_log(host: Host, root: str, name: str, offset: int, say: Say) -> int:
     """Say what the role's log holds from ``offset`` (bytes) on; answers the next offset."""
-    answer = kit.reply(host.run(agent.log(root, name, offset)))
-    for line in str(answer["text"]).splitlines():
+    text, offset = log_since(host, root, name, offset)
+    for line in text.splitlines():
         say(f"[{host.name}] {line}")
-    return int(answer["offset"])
+    return offset

@@ -22,6 +22,7 @@ from slipway.store.records import (
     RunStart,
     SmokeCheck,
     Stage,
+    Start,
     State,
     Step,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "RunStart",
     "SmokeCheck",
     "Stage",
+    "Start",
     "State",
     "Step",
     "Store",

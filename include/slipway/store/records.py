@@ -74,6 +74,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Start:
+    """One start of a server, which a run waited for. Each of ``phases`` has ``name``, ``began_s``, ``seconds``."""
+
+    run_id: int
+    deployment: str
+    revision_id: str | None
+    rehearsal: bool
+    began_at: float
+    """When its process began, in seconds since 1970."""
+    time_to_ready_s: float
+    """From then to the first completion."""
+    phases: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class SmokeCheck:
     """One question to a fresh server; ``transcript`` holds what was asked and answered."""
 
@@ -196,7 +211,8 @@ class Step:
     verdict_reason: str
     rehearsal: bool
     ready: Mapping[str, Any] | None
-    """What the stage ``ready`` found, ``time_to_ready_s`` among it; None where it did not end well."""
+    """What the stage ``ready`` found, ``time_to_ready_s`` and ``phases`` where it waited for a start; None where it did
+    not end well."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session
 from slipway.store.database import Database, existing, insert_into, record
 from slipway.store.leases import give_back
 from slipway.store.models import RunRow, SmokeRow, StageRow
-from slipway.store.records import Run, RunStart, SmokeCheck, Stage, State
+from slipway.store.records import Run, RunStart, SmokeCheck, Stage, Start, State
 
 LOST = "ended from outside: the task was killed, or its machine was lost"
+START = "start"
+"""The key of a run's snapshot that holds the start which it waited for."""
+
 LONGEST_ERROR = 20_000
 """Characters of a stage's error; its end is kept."""
 
@@ -124,6 +127,30 @@ class Runs(Database):
             rows = session.scalars(select(StageRow).where(StageRow.run_id == run_id).order_by(StageRow.id))
             return [record(Stage, row) for row in rows]
 
+    def note_stage(self, stage_id: int, detail: Mapping[str, Any]) -> None:
+        """How far a stage is, while it runs; a stage that has ended keeps what it ended with."""
+        with self._writing() as session:
+            row = existing(session, StageRow, stage_id, lock=True)
+            if row.state == State.RUNNING:
+                row.detail = dict(detail)
+
+    def stage_detail(self, stage_id: int) -> Mapping[str, Any]:
+        """What is noted of a stage."""
+        with self._reading() as session:
+            return dict(existing(session, StageRow, stage_id).detail)
+
+    def record_start(self, run_id: int, start: Mapping[str, Any]) -> None:
+        """Keep the start that a run waited for: ``began_at``, ``time_to_ready_s``, ``phases``."""
+        self.add_snapshot(run_id, {START: dict(start)})
+
+    def starts(self, deployment: str, limit: int = 10) -> list[Start]:
+        """The last starts of a deployment's server, newest first; runs that found it up already have none."""
+        seconds = RunRow.snapshot[(START, "time_to_ready_s")].as_float()
+        newest = select(RunRow).where(RunRow.deployment == deployment, seconds.is_not(None))
+        with self._reading() as session:
+            rows = session.scalars(newest.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit))
+            return [_start(row) for row in rows]
+
     def record_smoke(self, run_id: int, checks: Sequence[SmokeCheck]) -> None:
         """The smoke checks of a run, in place of those of an earlier try."""
         with self._writing() as session:
@@ -144,6 +171,19 @@ class Runs(Database):
             row.seconds = (row.ended_at - row.started_at).total_seconds()
             for name, value in values.items():
                 setattr(row, name, value)
+
+
+def _start(row: RunRow) -> Start:
+    kept = row.snapshot[START]
+    return Start(
+        run_id=row.id,
+        deployment=row.deployment,
+        revision_id=row.revision_id,
+        rehearsal=row.rehearsal,
+        began_at=kept["began_at"],
+        time_to_ready_s=kept["time_to_ready_s"],
+        phases=tuple(kept["phases"]),
+    )
 
 
 def _close_lost(session: Session, *which: Any) -> None:

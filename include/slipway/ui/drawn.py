@@ -71,7 +71,8 @@ class StepAnswer(Answer):
     verdict_reason: Text
     rehearsal: bool
     ready: FreeForm | None
-    """What the stage ``ready`` found, ``time_to_ready_s`` among it; null where it did not end well."""
+    """What the stage ``ready`` found, ``time_to_ready_s`` and ``phases`` where it waited for a start; null where it did
+    not end well."""
 
 
 class PointAnswer(Answer):

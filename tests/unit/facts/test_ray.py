@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.facts.ray import Cluster, PlacementGroup, missing, parse_cluster, server_groups
+from slipway.facts.ray import Cluster, PlacementGroup, in_the_way, missing, parse_cluster, server_groups
 from slipway.spec import DeploymentSpec, parse_deployment
 
 TWO_HOSTS = """
@@ -92,3 +92,20 @@ def test_a_server_holds_a_group_for_each_copy_of_the_model(spec):
     copies = spec.serve.model_copy(update={"args": {"data-parallel-size": 2}})
     assert server_groups(spec) == 1
     assert server_groups(spec.model_copy(update={"serve": copies})) == 2
+
+
+PENDING = PlacementGroup("03", ("1 GPU on 10.0.0.1", "1 GPU on no host yet"))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        (Cluster(WHOLE, (THEIRS, PENDING)), "placement group 02 (4 GPU on 10.0.0.2)"),
+        (Cluster(WHOLE, (PENDING,)), "a task or an actor that is in no placement group"),
+        (Cluster(WHOLE, (OURS,)), ""),  # it was placed meanwhile
+        (Cluster({"10.0.0.1": 8.0}, (THEIRS, PENDING)), ""),  # a host is missing: that is why it waits
+        (Cluster({}, error="refused"), ""),
+    ],
+)
+def test_who_is_in_the_way_of_a_group_that_waits(spec, cluster, said):
+    assert in_the_way(spec, cluster) == said

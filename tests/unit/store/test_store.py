@@ -439,3 +439,32 @@ class TestHistory:
         benchmarked(store, "other load", users=50)
         store.finish_run(benchmarked(store, "failed"), State.FAILED)
         assert store.history(begin(store, "now"), 10) == []
+
+
+PHASES = [{"name": "process", "began_s": 0.0, "seconds": 13.5}, {"name": "weights", "began_s": 13.5, "seconds": 7.0}]
+
+
+def test_starts_are_those_of_runs_that_waited_for_one(store: Store) -> None:
+    """A run that found its server up has none; the newest comes first."""
+    first, found, last = (begin(store, name) for name in ("one", "two", "three"))
+    store.record_start(first, {"began_at": 1000.125, "time_to_ready_s": 20.5, "phases": PHASES})
+    store.add_snapshot(found, {"versions": {"vllm": "0.32.0"}})
+    store.record_start(last, {"began_at": 2000.0, "time_to_ready_s": 21.25, "phases": PHASES[:1]})
+    starts = store.starts("demo")
+    assert [(start.run_id, start.time_to_ready_s, start.began_at) for start in starts] == [
+        (last, 21.25, 2000.0),
+        (first, 20.5, 1000.125),
+    ]
+    assert [start.revision_id for start in starts] == [store.run_by_id(first).revision_id] * 2
+    assert list(starts[1].phases) == PHASES
+    assert store.starts("demo", 1) == starts[:1]
+    assert store.starts("another") == []
+
+
+def test_what_a_stage_says_while_it_runs(store: Store) -> None:
+    stage = store.begin_stage(begin(store), "ready")
+    store.note_stage(stage, {"phase": "weights 40%", "log_offset": 7})
+    assert store.stage_detail(stage) == {"phase": "weights 40%", "log_offset": 7}
+    store.finish_stage(stage, detail={"time_to_ready_s": 1.0})
+    store.note_stage(stage, {"phase": "late"})
+    assert store.stage_detail(stage) == {"time_to_ready_s": 1.0}, "it keeps what it ended with"

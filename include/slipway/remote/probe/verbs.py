@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slipway.remote.probe.asking import ask, parse_question
+from slipway.remote.probe.counters import counters
 from slipway.remote.probe.gpu_load import gpu_load
 from slipway.remote.probe.machine import machine
 from slipway.remote.probe.ports import port
@@ -24,6 +25,7 @@ def http(request: Request) -> dict[str, Any]:
 
 
 VERBS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
+    "counters": counters,
     "gpu_load": gpu_load,
     "http": http,
     "machine": machine,
