@@ -11,8 +11,8 @@ for spec in deployments():
     with DAG(**dag_arguments(spec, "benchmark", __doc__)) as dag:
         resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="benchmark", **IN_TURN)
         benchmark = BenchmarkOperator.partial(
-            task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.users }} users"
-        ).expand(users=resolve.output)
+            task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.load }}"
+        ).expand(load=resolve.output)
         chain(
             resolve,
             EnvironmentOperator(task_id="environment"),

@@ -21,8 +21,8 @@ for spec in deployments():
     with DAG(**dag_arguments(spec, "deploy", __doc__)) as dag:
         resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="deploy", **IN_TURN)
         benchmark = BenchmarkOperator.partial(
-            task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.users }} users"
-        ).expand(users=resolve.output)
+            task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.load }}"
+        ).expand(load=resolve.output)
         environment, weights = EnvironmentOperator(task_id="environment"), WeightsOperator(task_id="weights")
         promote = PromoteOperator(task_id="promote")
         chain(

@@ -108,6 +108,14 @@ def test_the_search(
     assert len({(each.users, each.rate) for each in plans}) == len(plans)
 
 
+def test_levels_may_be_rates(plans: list[LoadPlan], file: Callable[..., str]) -> None:
+    path = Path(file("  arrivals: constant\n"))
+    path.write_text(path.read_text().replace("{users: 5}", "{rate: 2.5, processes: 3}"))
+    assert main(["loadtest", str(path)]) == 0
+    asked = [(each.users, each.rate, each.processes, each.arrivals) for each in plans]
+    assert asked == [(2, 0.0, 2, "constant"), (0, 2.5, 3, "constant")]
+
+
 def test_a_search_without_limits_is_refused(
     plans: list[LoadPlan], file: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ from slipway.results import Measurement, Validity
 from slipway.results.search import highest_kept
 from slipway.spec import DeploymentSpec, Level, load_deployment
 from slipway.spec.load import project_folder
+from slipway.spec.overrides import SPAWN_SECONDS
 from slipway.stages.benchmark import LoadHost, load_plan, measure_load
 
 FIRST_USERS, MOST_USERS = 8, 10_000
@@ -51,14 +52,12 @@ class Test:
 
     def _plan(self, users: int, rate: float) -> LoadPlan:
         given, benchmark = self.arguments, self.spec.benchmark
-        level = next((each for each in benchmark.levels if each.users == users), None)
-        level = level or Level(users=max(1, users), spawn_rate=max(1.0, users / 5), processes=given.processes or 1)
+        wanted = Level(users=users, rate=rate, spawn_rate=max(1.0, users / SPAWN_SECONDS))
+        level = next((each for each in benchmark.levels if each.load == wanted.load), wanted)
         folder = self.root / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{f'users-{users}' if users else f'rate-{rate:g}'}"
         return replace(
             load_plan(self.spec, level, folder),
-            users=users,
-            rate=rate,
-            arrivals=given.arrivals,
+            arrivals=given.arrivals or benchmark.arrivals,
             seconds=float(given.seconds or benchmark.seconds),
             processes=given.processes or level.processes,
         )
@@ -85,8 +84,9 @@ def _levels(test: Test) -> Iterator[Measurement]:
     if test.arguments.rate:
         yield test.cell(rate=test.arguments.rate)
         return
-    for users in test.arguments.users or [level.users for level in test.spec.benchmark.levels]:
-        yield test.cell(users=users)
+    given = [Level(users=users) for users in test.arguments.users or ()]
+    for level in given or test.spec.benchmark.levels:
+        yield test.cell(users=level.users, rate=level.rate)
 
 
 def _search(test: Test) -> list[Measurement]:

@@ -77,7 +77,7 @@ def _add_loadtest(command: Callable[[str, Run], argparse.ArgumentParser]) -> Non
     load = test.add_mutually_exclusive_group()
     load.add_argument("--users", type=int, nargs="+", metavar="N", help="users who ask again as soon as answered")
     load.add_argument("--rate", type=float, metavar="R", help="requests a second that wait for no answer")
-    test.add_argument("--arrivals", choices=("poisson", "constant"), default="poisson", help="how --rate is spaced")
+    test.add_argument("--arrivals", choices=("poisson", "constant"), help="how --rate is spaced (default: the file's)")
     test.add_argument("--seconds", type=float, metavar="S", help="length of each window (default: the file's)")
     test.add_argument("--processes", type=int, metavar="N", help="load processes (default: the file's, or 1)")
     test.add_argument("--search", action="store_true", help="find the highest load that keeps the file's limits")

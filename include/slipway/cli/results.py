@@ -19,6 +19,7 @@ from slipway.results import Distribution, Measurement, startup
 from slipway.results.network import told
 from slipway.results.redeploy import difference_told
 from slipway.results.redeploy import told as told_redeploy
+from slipway.results.repeats import spread
 from slipway.stages.difference import from_running
 from slipway.store import Cell, Lease, Run, Start, Store
 
@@ -153,6 +154,9 @@ def measurements_table(title: str, cells: Sequence[Measurement]) -> Table:
 def notes(measured: Measurement) -> list[str]:
     """Goodput, GPUs and cost of a cell, a sentence each, where they are known."""
     found, gpu = [], measured.gpu
+    if rates := measured.repeats.get("output_tokens_per_s"):
+        apart = f"{min(rates):.1f} to {max(rates):.1f} output tokens/s ({spread(rates):.1%} apart)"
+        found.append(f"the median of {len(rates)} repeats, {apart}")
     if measured.rate and (waited := measured.scheduled.get("ttft")):
         under_way = measured.client.get("under_way_mean", 0.0)
         found.append(f"TTFT p99 from the due time {1000 * waited.p99:.0f} ms, {under_way:.1f} requests under way")

@@ -92,9 +92,10 @@ def _progress(spec: DeploymentSpec) -> Callable[[str, int], tuple[float, str] | 
         if task_id != "benchmark" or not 0 <= map_index < len(benchmark.levels):
             return None
         level = benchmark.levels[map_index]
-        planned_s = level.users / level.spawn_rate + benchmark.warmup_s + benchmark.seconds
+        once_s = level.users / level.spawn_rate + benchmark.warmup_s + benchmark.seconds
+        planned_s = once_s * benchmark.repeats
         elapsed_s = time.monotonic() - began.setdefault(map_index, time.monotonic())
-        return min(elapsed_s / planned_s, 0.99), f"{level.users} users"
+        return min(elapsed_s / planned_s, 0.99), level.load
 
     return progress
 

@@ -75,7 +75,8 @@ class Conductor:
             rate = (total["tokens"] - tokens) / (now - at)
             tokens, at = total["tokens"], now
             done = f"{total['requests']} requests done, {total['failures']} failed"
-            print(f"{self._phase}: {total['users']} users, {done}, {rate:.0f} tok/s", file=sys.stderr)  # noqa: T201
+            load = f"{total['users']} {'users' if self._plan.users else 'requests under way'}"
+            print(f"{self._phase}: {load}, {done}, {rate:.0f} tok/s", file=sys.stderr)  # noqa: T201
 
     def _all_tallies(self) -> list[Tally]:
         return [self._own()] if self._own else list(self._tallies.values())

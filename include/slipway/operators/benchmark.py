@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 
 class BenchmarkOperator(BaseOperator):
-    """Measures one load level; ``users`` names it. The cell is recorded by the task that measured it."""
+    """Measures one load level; ``load`` names it. The cell is recorded by the task that measured it."""
 
     custom_operator_name = "Benchmark"
 
-    def __init__(self, *, users: int, **kwargs: Any) -> None:
+    def __init__(self, *, load: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.users = users
+        self.load = load
 
     def execute(self, context: Context) -> dict[str, Any]:
         with recorded(context, "benchmark") as recording:
-            folder = _folder(recording, self.users)
-            cell = self._measured(recording.spec, _level(recording.spec, self.users), folder)
+            level = _level(recording.spec, self.load)
+            folder = _folder(recording, level)
+            cell = self._measured(recording.spec, level, folder)
             recording.store.record_cell(recording.run_id, cell, str(folder), try_number=context["ti"].try_number)
-            recording.detail = {"users": cell.users, "validity": cell.validity, "reasons": list(cell.reasons)}
-            self.log.info("%s users: %.1f output tokens/s, %s", cell.users, cell.output_tokens_per_s, cell.validity)
-        return {"users": cell.users}
+            recording.detail = {"load": cell.load, "validity": cell.validity, "reasons": list(cell.reasons)}
+            self.log.info("%s: %.1f output tokens/s, %s", cell.load, cell.output_tokens_per_s, cell.validity)
+        return {"load": cell.load}
 
     def _measured(self, spec: DeploymentSpec, level: Level, folder: Path) -> Measurement:
         from slipway.hooks.hosts import open_site
@@ -58,8 +59,10 @@ class VerdictOperator(BaseOperator):
         with recorded(context, "verdict") as recording:
             store, limits = recording.store, recording.spec.verdict
             cells = [cell.measurement for cell in store.cells(recording.run_id)]
-            earlier = {cell.users: store.history(recording.run_id, cell.users, limits.history) for cell in cells}
-            history = {users: [cell.measurement for cell in found] for users, found in earlier.items()}
+            earlier = {
+                cell.load: store.history(recording.run_id, cell.users, limits.history, rate=cell.rate) for cell in cells
+            }
+            history = {load: [cell.measurement for cell in found] for load, found in earlier.items()}
             verdict = judge(cells, history, limits)
             store.judge_run(recording.run_id, verdict.answer, verdict.reason)
             if store.run_by_id(recording.run_id).job != "deploy":
@@ -69,14 +72,15 @@ class VerdictOperator(BaseOperator):
         return {"verdict": verdict.answer, "reason": verdict.reason}
 
 
-def _folder(recording: Recording, users: int) -> Path:
+def _folder(recording: Recording, level: Level) -> Path:
     from slipway.hooks.settings import artifacts_folder
 
-    return artifacts_folder() / f"run-{recording.run_id}" / f"users-{users}"
+    name = f"users-{level.users}" if level.users else f"rate-{level.rate:g}"
+    return artifacts_folder() / f"run-{recording.run_id}" / name
 
 
-def _level(spec: DeploymentSpec, users: int) -> Level:
+def _level(spec: DeploymentSpec, load: str) -> Level:
     for level in spec.benchmark.levels:
-        if level.users == users:
+        if level.load == load:
             return level
-    raise SpecError(f"no level of {users} users in revision", hint="clear the resolve task of this run")
+    raise SpecError(f"no level of {load} in revision", hint="clear the resolve task of this run")

@@ -24,7 +24,8 @@ def form(model: type[Overrides], spec: DeploymentSpec) -> dict[str, Param]:
 def _defaults(spec: DeploymentSpec) -> dict[str, Any]:
     benchmark = spec.benchmark
     return {
-        "users": [level.users for level in benchmark.levels],
+        "users": [level.users for level in benchmark.levels if level.users],
+        "rates": [level.rate for level in benchmark.levels if level.rate],
         "seconds": benchmark.seconds,
         "prompt_tokens": benchmark.prompt_tokens,
         "output_tokens": benchmark.output_tokens,

@@ -39,7 +39,7 @@ class ResolveOperator(BaseOperator):
         self.deployment = deployment
         self.job = job
 
-    def execute(self, context: Context) -> list[int]:
+    def execute(self, context: Context) -> list[str]:
         try:
             with open_results() as store:
                 return self._resolve(context, store)
@@ -48,7 +48,7 @@ class ResolveOperator(BaseOperator):
         except SlipwayError as error:
             raise AirflowFailException(str(error)) from error
 
-    def _resolve(self, context: Context, store: Store) -> list[int]:
+    def _resolve(self, context: Context, store: Store) -> list[str]:
         from slipway.spec import parse_overrides
         from slipway.store import RunStart
 
@@ -74,7 +74,7 @@ class ResolveOperator(BaseOperator):
         if self.job == "deploy":
             self._tell_difference(store, run_id, spec, lock)
         context["ti"].xcom_push(key=RUN, value={"run_id": run_id, "revision_id": revision_id})
-        return [level.users for level in spec.benchmark.levels]
+        return [level.load for level in spec.benchmark.levels]
 
     def _require_found(self, store: Store, spec: DeploymentSpec) -> None:
         """Raises SpecError where what runs would be lost from sight."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slipway.results.goodput import Goodput
@@ -81,6 +81,9 @@ class Measurement:
     """What the GPUs did and what a million output tokens cost; :mod:`slipway.results.gpus` names the figures."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """``server`` and ``gpus`` over time, where they were looked at."""
+
+    repeats: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Where the level was measured several times: figures of each of them, this one's among them."""
 
     @property
     def load(self) -> str:

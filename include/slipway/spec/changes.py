@@ -50,12 +50,17 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _parts(value: Any) -> dict[str, Any]:
-    """What is inside, by name: hosts by theirs, load levels by their users. A list of plain values is one value."""
+    """What is inside, by name: hosts by theirs, levels by their load. A list of plain values is one value."""
     if isinstance(value, dict):
         return {str(name): inner for name, inner in value.items()}
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
-        return {str(each.get("name", each.get("users", place))): each for place, each in enumerate(value)}
+        return {_name(each, place): each for place, each in enumerate(value)}
     return {}
+
+
+def _name(part: Mapping[str, Any], place: int) -> str:
+    rate = f"{part['rate']:g}_per_s" if part.get("rate") else ""
+    return str(part.get("name") or part.get("users") or rate or place)
 
 
 def _short(text: str) -> str:

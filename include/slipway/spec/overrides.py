@@ -16,9 +16,11 @@ SPAWN_SECONDS = 5
 class BenchmarkOverrides(Part):
     """The conf of a benchmark run. What is left out stays as the deployment file says."""
 
-    users: list[int] | None = Field(default=None, min_length=1, max_length=64)
+    users: list[int] | None = Field(default=None, max_length=64)
     """Load levels, as numbers of users. A level that the file has keeps its spawn rate and processes; one that it lacks
     starts all users within five seconds, in one process."""
+    rates: list[float] | None = Field(default=None, max_length=64)
+    """Load levels, as requests a second. A level that the file has keeps its processes; one that it lacks has one."""
     seconds: Seconds | None = None
     """How long each level is measured."""
     prompt_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
@@ -39,12 +41,16 @@ class BenchmarkOverrides(Part):
         for name in ("seconds", "prompt_tokens", "output_tokens"):
             if getattr(self, name) is not None:
                 benchmark[name] = getattr(self, name)
-        if self.users is not None:
-            known = {level["users"]: level for level in benchmark["levels"]}
-            benchmark["levels"] = [
-                known.get(users, {"users": users, "spawn_rate": max(1.0, users / SPAWN_SECONDS)})
-                for users in self.users
-            ]
+        levels = benchmark["levels"]
+        of_users, of_rates = ({level[name]: level for level in levels if level[name]} for name in ("users", "rate"))
+        benchmark["levels"] = [
+            *(of_users.get(users) or _level(users) for users in (of_users if self.users is None else self.users)),
+            *(of_rates.get(rate, {"rate": rate}) for rate in (of_rates if self.rates is None else self.rates)),
+        ]
+
+
+def _level(users: int) -> dict[str, float]:
+    return {"users": users, "spawn_rate": max(1.0, users / SPAWN_SECONDS)}
 
 
 class DeployOverrides(BenchmarkOverrides):

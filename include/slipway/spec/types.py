@@ -240,14 +240,28 @@ class SmokeSpec(Part):
 
 
 class Level(Part):
-    """One load level of the benchmark matrix: a closed loop of users, each asking again as soon as it was answered."""
+    """One load level of the benchmark matrix: `users`, each asking again as soon as it was answered (a closed loop), or
+    requests at a `rate` that wait for no answer (an open loop)."""
 
-    users: int = Field(ge=1, le=100_000)
+    users: int = Field(default=0, ge=0, le=100_000)
     """Concurrent users."""
+    rate: float = Field(default=0.0, ge=0, le=100_000, strict=False)
+    """Requests a second, instead of `users`."""
     spawn_rate: float = Field(default=10.0, gt=0, strict=False)
     """Users started a second."""
     processes: int = Field(default=1, ge=1, le=256)
-    """Locust processes that share the users."""
+    """Locust processes that share the users, or the rate."""
+
+    @property
+    def load(self) -> str:
+        """The level in words, which name it: ``50 users``, or ``12.5 req/s``."""
+        return f"{self.users} users" if self.users else f"{self.rate:g} req/s"
+
+    @model_validator(mode="after")
+    def _either(self) -> Level:
+        if bool(self.users) == bool(self.rate):
+            raise ValueError("give either `users` or `rate`")
+        return self
 
 
 class SloSpec(Part):
@@ -278,6 +292,12 @@ class BenchmarkSpec(Part):
     """How long each level is measured, warm-up apart."""
     warmup_s: int = Field(default=5, ge=0, le=600)
     """How long each level runs before it is measured, from the moment that all users are there."""
+    arrivals: Literal["poisson", "constant"] = "poisson"
+    """How the requests of a `rate` are spaced: at random, as from many people who do not know of each other, or
+    evenly."""
+    repeats: int = Field(default=1, ge=1, le=20)
+    """How many times each level is measured, one after the other. The one with the median of the output tokens a second
+    is the cell, and states the figures of all."""
     endpoint: Literal["chat", "completions"] = "chat"
     """Which API is asked: /v1/chat/completions or /v1/completions."""
     prompt_tokens: int = Field(default=32, ge=1, le=1_000_000)
@@ -307,9 +327,9 @@ class BenchmarkSpec(Part):
 
     @model_validator(mode="after")
     def _levels_differ(self) -> BenchmarkSpec:
-        users = [level.users for level in self.levels]
-        if len(set(users)) != len(users):
-            raise ValueError("two levels have the same number of users")
+        loads = [level.load for level in self.levels]
+        if len(set(loads)) != len(loads):
+            raise ValueError("two levels have the same load")
         return self
 
 

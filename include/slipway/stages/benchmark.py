@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slipway.commands import agent, kit, locust
@@ -16,6 +16,7 @@ from slipway.results.cell import measure
 from slipway.results.goodput import Slo
 from slipway.results.gpus import GPUS_FILE
 from slipway.results.parquet import keep_requests
+from slipway.results.repeats import middle, with_repeats
 from slipway.spec import DeploymentSpec, Level
 from slipway.stages.gpu_watch import GpuWatch
 from slipway.stages.job import finish
@@ -33,7 +34,23 @@ class LoadHost:
 
 
 def converge(site: Site, load: LoadHost, level: Level) -> Measurement:
-    """Put one level of load on the server and measure it, with what the GPUs do meanwhile. Raises LoadTestFailed."""
+    """Put one level of load on the server and measure it, as often as the file says. Raises LoadTestFailed.
+
+    Of several the middle one stands for all, and its files are those of the level.
+    """
+    count = site.spec.benchmark.repeats
+    if count == 1:
+        return _measure_once(site, load, level)
+    folders = [load.folder / f"repeat-{number}" for number in range(1, count + 1)]
+    cells = [_measure_once(site, replace(load, folder=folder), level) for folder in folders]
+    chosen = middle(cells)
+    for path in folders[chosen].iterdir():
+        path.replace(load.folder / path.name)
+    return with_repeats(cells[chosen], cells)
+
+
+def _measure_once(site: Site, load: LoadHost, level: Level) -> Measurement:
+    load.folder.mkdir(parents=True, exist_ok=True)
     gpus = GpuWatch(site, load.folder / GPUS_FILE)
     return measure_load(load, load_plan(site.spec, level, load.folder), site.say, meanwhile=gpus.look)
 
@@ -86,6 +103,8 @@ def load_plan(spec: DeploymentSpec, level: Level, folder: Path) -> LoadPlan:
         temperature=benchmark.temperature,
         request_timeout_s=benchmark.request_timeout_s,
         users=level.users,
+        rate=level.rate,
+        arrivals=benchmark.arrivals,
         spawn_rate=level.spawn_rate,
         processes=level.processes,
         seconds=benchmark.seconds,

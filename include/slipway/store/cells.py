@@ -18,7 +18,7 @@ from slipway.store.records import Cell, State
 
 TURNED = (
     *("started_at", "validity", "reasons", "errors", "client", "server"),
-    *("scheduled", "histograms", "goodput", "gpu", "series"),
+    *("scheduled", "histograms", "goodput", "gpu", "series", "repeats"),
 )
 KEPT = tuple(column.name for column in fields(Measurement) if column.name not in TURNED)
 """Fields of a measurement that are columns as they are."""
@@ -88,6 +88,7 @@ def _fill(row: CellRow, measurement: Measurement) -> None:
     row.errors, row.client, row.server = dict(measurement.errors), dict(measurement.client), dict(measurement.server)
     row.histograms = {name: asdict(each) for name, each in measurement.histograms.items()}
     row.scheduled = {name: asdict(each) for name, each in measurement.scheduled.items()}
+    row.repeats = {name: list(each) for name, each in measurement.repeats.items()}
     row.goodput = asdict(measurement.goodput) if measurement.goodput else None
     row.gpu, row.series = dict(measurement.gpu), {name: dict(each) for name, each in measurement.series.items()}
 
@@ -101,11 +102,14 @@ def _cell(row: CellRow) -> Cell:
         errors=row.errors,
         client=row.client,
         server=row.server,
-        histograms={name: Histogram(each["first"], tuple(each["counts"])) for name, each in row.histograms.items()},
-        scheduled={name: Distribution(**each) for name, each in row.scheduled.items()},
+        histograms={
+            name: Histogram(each["first"], tuple(each["counts"])) for name, each in (row.histograms or {}).items()
+        },
+        scheduled={name: Distribution(**each) for name, each in (row.scheduled or {}).items()},
         goodput=Goodput(**row.goodput) if row.goodput else None,
-        gpu=row.gpu,
-        series=row.series,
+        gpu=row.gpu or {},
+        series=row.series or {},
+        repeats=row.repeats or {},
     )
     return Cell(row.id, row.run_id, row.deployment, row.revision_id, measurement, row.artifacts, row.try_number)
 

@@ -115,7 +115,10 @@ def _distribution(metric: str) -> Composite[Distribution | None]:
 
 
 class CellRow(Base):
-    """One load level of one run. ``deployment`` and ``revision_id`` are those of the run when it was measured."""
+    """One load level of one run. ``deployment`` and ``revision_id`` are those of the run when it was measured.
+
+    What can be null beside the distributions, cells of earlier versions lack.
+    """
 
     __tablename__ = "slipway_cell"
     __table_args__ = (
@@ -147,12 +150,13 @@ class CellRow(Base):
     reasons: Mapped[list[str]] = mapped_column(JSON)
     client: Mapped[dict[str, float]] = mapped_column(JSON)
     server: Mapped[dict[str, float]] = mapped_column(JSON)
-    histograms: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
+    histograms: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     rate: Mapped[float] = mapped_column(Double, server_default="0")
-    scheduled: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
+    scheduled: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     goodput: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    gpu: Mapped[dict[str, float]] = mapped_column(JSON, server_default="{}")
-    series: Mapped[dict[str, Any]] = mapped_column(JSON, server_default="{}")
+    gpu: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
+    series: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    repeats: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     artifacts: Mapped[str] = mapped_column(PlainText)
     try_number: Mapped[int] = mapped_column(Integer)
 

@@ -179,6 +179,7 @@ class Point:
     run_id: int
     revision_id: str
     users: int
+    rate: float
     started_at: datetime
     rehearsal: bool
     validity: str

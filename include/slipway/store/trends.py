@@ -72,7 +72,7 @@ class Trends(Database):
             return {row.id: _revision(row) for row in rows}
 
 
-BY_LOAD = (CellRow.run_id, CellRow.users)
+BY_LOAD = (CellRow.run_id, CellRow.users, CellRow.rate)
 
 
 def _newest(deployment: str, limit: int, *columns: InstrumentedAttribute[Any]) -> Select[Any]:

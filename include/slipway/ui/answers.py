@@ -167,6 +167,8 @@ class CellAnswer(Answer):
     """Differences of the server's own counters over the window, means and maxima of its gauges."""
     histograms: Mapping[str, Histogram]
     """By metric. Value i of `counts` lies from 10^((first + i) / 32) seconds up to 10^((first + i + 1) / 32)."""
+    repeats: Mapping[str, Sequence[float]]
+    """Figures of each time that the level was measured; empty where it was once."""
     goodput: Goodput | None
     """Requests that kept all limits; null where the file gives no limits."""
     gpu: Mapping[str, float]

@@ -81,6 +81,9 @@ class PointAnswer(Answer):
     run_id: int
     revision_id: str
     users: int
+    """0 in an open loop."""
+    rate: float
+    """Requests a second that were asked for in an open loop; 0 in a closed one."""
     started_at: datetime
     rehearsal: bool
     validity: Validity

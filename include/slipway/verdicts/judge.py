@@ -40,16 +40,16 @@ class Shift:
     """How one metric of one level differs from its history; ``percent`` is positive where it got better."""
 
     metric: str
-    users: int
+    load: str
     percent: float
     beyond_noise: bool
 
     def __str__(self) -> str:
-        return f"{self.metric} at {self.users} users {self.percent:+.1f} %"
+        return f"{self.metric} at {self.load} {self.percent:+.1f} %"
 
 
-History = Mapping[int, Sequence[Measurement]]
-"""Earlier valid cells of the same deployment and workload, by number of users."""
+History = Mapping[str, Sequence[Measurement]]
+"""Earlier valid cells of the same deployment and workload, by load."""
 
 
 def judge(cells: Sequence[Measurement], history: History, limits: VerdictSpec) -> Verdict:
@@ -60,15 +60,15 @@ def judge(cells: Sequence[Measurement], history: History, limits: VerdictSpec) -
     """
     invalid = [cell for cell in cells if cell.validity is Validity.INVALID]
     if invalid:
-        told = "; ".join(f"{cell.users} users: {', '.join(cell.reasons)}" for cell in invalid)
+        told = "; ".join(f"{cell.load}: {', '.join(cell.reasons)}" for cell in invalid)
         return Verdict(Answer.INVALID, f"cells that may not be believed: {told}")
-    short = [cell.users for cell in cells if len(history.get(cell.users, ())) < LEAST_HISTORY]
+    short = [cell.load for cell in cells if len(history.get(cell.load, ())) < LEAST_HISTORY]
     if short or not cells:
-        least = min((len(history.get(users, ())) for users in short), default=0)
+        least = min((len(history.get(load, ())) for load in short), default=0)
         return Verdict(
             Answer.NOT_ENOUGH_HISTORY, f"{least} of the {LEAST_HISTORY} earlier valid runs that a comparison needs"
         )
-    return _weigh([shift for cell in cells for shift in _shifts(cell, history[cell.users], limits)])
+    return _weigh([shift for cell in cells for shift in _shifts(cell, history[cell.load], limits)])
 
 
 def _weigh(shifts: Sequence[Shift]) -> Verdict:
@@ -95,7 +95,7 @@ def _shifts(cell: Measurement, earlier: Sequence[Measurement], limits: VerdictSp
     slower = [e.tpot.p50 for e in earlier if e.tpot]
     if cell.tpot and len(slower) >= LEAST_HISTORY:
         rising = _shift("TPOT p50", cell, slower, cell.tpot.p50, limits.tpot_percent)
-        shifts.append(Shift(rising.metric, rising.users, -rising.percent, rising.beyond_noise))
+        shifts.append(Shift(rising.metric, rising.load, -rising.percent, rising.beyond_noise))
     return shifts
 
 
@@ -104,4 +104,4 @@ def _shift(metric: str, cell: Measurement, earlier: Sequence[float], now: float,
     middle = statistics.median(earlier)
     noise = SIGMAS * MAD_TO_SIGMA * statistics.median(abs(value - middle) for value in earlier)
     percent = 100 * (now - middle) / middle if middle else 0.0
-    return Shift(metric, cell.users, percent, abs(percent) >= least_percent and abs(now - middle) >= noise)
+    return Shift(metric, cell.load, percent, abs(percent) >= least_percent and abs(now - middle) >= noise)

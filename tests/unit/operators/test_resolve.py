@@ -15,7 +15,7 @@ def resolve(context, job="deploy"):
 
 def test_a_run_begins_with_its_revision_and_levels(store, make_context):
     context = make_context(conf={"users": [1, 2, 8], "reason": "try it"})
-    assert resolve(context) == [1, 2, 8]
+    assert resolve(context) == ["1 users", "2 users", "8 users"]
     ids = context["ti"].xcoms["run"]
     run = store.run_by_id(ids["run_id"])
     assert (run.deployment, run.job, run.state, run.reason) == ("demo", "deploy", State.RUNNING, "try it")
@@ -55,7 +55,7 @@ def test_a_benchmark_is_of_what_is_deployed(store, make_context):
     store.set_current(ids["run_id"], ids["revision_id"], "http://127.0.0.1:28000")
     store.finish_run(ids["run_id"], State.SUCCESS)
     measured = make_context("benchmark", {"users": [3]}, "r2")
-    assert resolve(measured, "benchmark") == [3]
+    assert resolve(measured, "benchmark") == ["3 users"]
     spec = store.spec(measured["ti"].xcoms["run"]["revision_id"])
     assert spec.serve.args["max-num-seqs"] == 4
 
@@ -70,7 +70,7 @@ def test_a_benchmark_cannot_change_the_server(store, make_context):
 
 
 def test_a_teardown_needs_no_deployment(store, make_context):
-    assert resolve(make_context("teardown"), "teardown") == [1, 4]
+    assert resolve(make_context("teardown"), "teardown") == ["1 users", "4 users"]
 
 
 def test_a_run_holds_its_hosts_from_the_start(store, make_context):

@@ -39,7 +39,7 @@ def test_each_key_is_named_by_its_place(demo):
 
 
 def test_hosts_and_levels_go_by_their_names(demo):
-    levels = [{"users": 4, "spawn_rate": 2.0}, {"users": 9, "spawn_rate": 1.0}]
+    levels = [{"users": 4, "spawn_rate": 2.0}, {"rate": 2.5}]
     data = changed(demo, benchmark={"levels": levels}).model_dump(mode="json")
     data["hosts"][0]["gpus"] = 2
     found = {
@@ -48,12 +48,14 @@ def test_hosts_and_levels_go_by_their_names(demo):
     }
     assert found == {
         "benchmark.levels.1.processes": (1, None),
+        "benchmark.levels.1.rate": (0.0, None),
         "benchmark.levels.1.spawn_rate": (1.0, None),
         "benchmark.levels.1.users": (1, None),
         "benchmark.levels.4.spawn_rate": (4.0, 2.0),
-        "benchmark.levels.9.processes": (None, 1),
-        "benchmark.levels.9.spawn_rate": (None, 1.0),
-        "benchmark.levels.9.users": (None, 9),
+        "benchmark.levels.2.5_per_s.processes": (None, 1),
+        "benchmark.levels.2.5_per_s.rate": (None, 2.5),
+        "benchmark.levels.2.5_per_s.spawn_rate": (None, 10.0),
+        "benchmark.levels.2.5_per_s.users": (None, 0),
         "hosts.here.gpus": (1, 2),
     }
 

@@ -91,7 +91,8 @@ def test_all_shipped_deployments_load():
         ),
         ("{lock: cpu}", "{lock: cpu, existing: /x}", "exactly one of `lock` and `existing`"),
         ("{lock: cpu}", "{lock: ../../etc/passwd}", "environment.lock: String should match pattern"),
-        ("levels: [{users: 1}]", "levels: [{users: 1}, {users: 1}]", "two levels have the same number of users"),
+        ("levels: [{users: 1}]", "levels: [{users: 1}, {users: 1}]", "two levels have the same load"),
+        ("{users: 1}", "{users: 1, rate: 2}", "benchmark.levels.0: give either `users` or `rate`"),
         ("address: 10.0.0.1}", "address: 10.0.0.1}, {name: a, address: 10.0.0.2}", "name 'a' stands twice"),
         ("address: 10.0.0.1}", "address: 10.0.0.1}, {name: b, address: 10.0.0.1}", "address '10.0.0.1' stands twice"),
         ("address: 10.0.0.1", "address: 127.0.0.1", "hosts: a: Ray replaces 127.0.0.1"),
@@ -126,7 +127,7 @@ def test_all_faults_are_listed_at_once():
     message = str(caught.value)
     assert "serve.model_name: Field required" in message
     assert "serve.port" in message
-    assert "benchmark.levels.0.users" in message
+    assert "benchmark.levels.0" in message
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,18 @@ class TestOverrides:
         assert revision_id(same) == revision_id(spec)
         assert overrides.reason == ""
 
+    def test_users_and_rates_are_changed_apart(self):
+        spec = parsed(MINIMAL.replace("{users: 1}", "{users: 10, spawn_rate: 2}, {rate: 2.5, processes: 4}"))
+
+        def changed(**conf):
+            levels = parse_overrides(conf, spec, DeployOverrides)[0].benchmark.levels
+            return [(level.load, level.spawn_rate, level.processes) for level in levels]
+
+        assert changed() == changed(users=[10], rates=[2.5]) == [("10 users", 2, 1), ("2.5 req/s", 10, 4)]
+        assert changed(users=[]) == [("2.5 req/s", 10, 4)]
+        assert changed(rates=[]) == [("10 users", 2, 1)]
+        assert changed(rates=[7, 2.5]) == [("10 users", 2, 1), ("7 req/s", 10, 1), ("2.5 req/s", 10, 4)]
+
     def test_levels_keep_what_the_file_says_of_them(self):
         spec = parsed(MINIMAL.replace("{users: 1}", "{users: 10, spawn_rate: 2, processes: 8}"))
         changed, _ = parse_overrides({"users": [10, 50], "seconds": 7}, spec, DeployOverrides)
@@ -200,8 +213,9 @@ class TestOverrides:
         ("conf", "named"),
         [
             ({"user": [1]}, "conf: user: unknown key, did you mean 'users'?"),
-            ({"users": []}, "conf: users"),
-            ({"users": [0]}, "benchmark.levels.0.users"),
+            ({"users": []}, "benchmark.levels"),
+            ({"users": [0]}, "benchmark.levels.0"),
+            ({"rates": [-1.5]}, "benchmark.levels.1.rate"),
             ({"users": "10"}, "conf: users"),
             ({"seconds": 0}, "conf: seconds"),
             ({"serve_args": {"port": 1}}, "args.port: not here"),

@@ -32,7 +32,7 @@ def cell(throughput: float, tpot: float = 0.020, users: int = 10, validity: Vali
     )
 
 
-STEADY = {10: [cell(1000), cell(1010), cell(990), cell(1005)]}
+STEADY = {"10 users": [cell(1000), cell(1010), cell(990), cell(1005)]}
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_against_a_steady_history(now, answer):
 
 
 def test_noise_widens_the_band():
-    noisy = {10: [cell(value) for value in (800, 1000, 1200, 900, 1100)]}
+    noisy = {"10 users": [cell(value) for value in (800, 1000, 1200, 900, 1100)]}
     assert judge([cell(850)], noisy, VerdictSpec()).answer is Answer.SAME
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_not_enough_history(count):
-    verdict = judge([cell(1000)], {10: [cell(1000)] * count}, VerdictSpec())
+    verdict = judge([cell(1000)], {"10 users": [cell(1000)] * count}, VerdictSpec())
     assert verdict.answer is Answer.NOT_ENOUGH_HISTORY
     assert str(count) in verdict.reason
 
@@ -77,7 +77,7 @@ def test_an_invalid_cell_is_no_verdict():
 
 
 def test_one_worse_level_decides():
-    history = {10: STEADY[10], 50: [cell(2000, users=50)] * 3}
+    history = {"10 users": STEADY["10 users"], "50 users": [cell(2000, users=50)] * 3}
     verdict = judge([cell(1200), cell(1500, users=50)], history, VerdictSpec())
     assert verdict.answer is Answer.WORSE
     assert "50 users" in verdict.reason
@@ -87,6 +87,6 @@ def test_few_false_alarms_on_pure_noise():
     chance = random.Random(7)
     alarms = 0
     for _ in range(300):
-        history = {10: [cell(chance.gauss(1000, 15)) for _ in range(5)]}
+        history = {"10 users": [cell(chance.gauss(1000, 15)) for _ in range(5)]}
         alarms += judge([cell(chance.gauss(1000, 15))], history, VerdictSpec()).answer is not Answer.SAME
     assert alarms <= 3

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("slipway_cell", sa.Column("histograms", sa.JSON, nullable=False, server_default="{}"))
+    op.add_column("slipway_cell", sa.Column("histograms", sa.JSON, nullable=True))
 
 
 def downgrade() -> None:

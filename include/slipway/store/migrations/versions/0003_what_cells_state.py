@@ -15,23 +15,22 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-JSONS = ("scheduled", "gpu", "series")
+JSONS = ("goodput", "scheduled", "gpu", "series")
 BEFORE = ("run_id", "users")
 AFTER = ("run_id", "users", "rate")
 
 
 def upgrade() -> None:
     op.add_column("slipway_cell", sa.Column("rate", sa.Double, nullable=False, server_default="0"))
-    op.add_column("slipway_cell", sa.Column("goodput", sa.JSON, nullable=True))
     for name in JSONS:
-        op.add_column("slipway_cell", sa.Column(name, sa.JSON, nullable=False, server_default="{}"))
+        op.add_column("slipway_cell", sa.Column(name, sa.JSON, nullable=True))
     _change_key(BEFORE, AFTER)
 
 
 def downgrade() -> None:
     op.execute("DELETE FROM slipway_cell WHERE users = 0")
     _change_key(AFTER, BEFORE)
-    for name in ("rate", "goodput", *JSONS):
+    for name in ("rate", *JSONS):
         op.drop_column("slipway_cell", name)
 
 
@@ -47,7 +46,7 @@ def _cell(key: tuple[str, ...]) -> sa.Table:
     """The table as it is between its new columns and its new key."""
     texts, whole, exact = ("validity", "artifacts"), ("users", "processes", "try_number"), ("rate", "spawn_rate")
     counts, rates = ("requests", "prompt_tokens", "output_tokens"), ("window_s", "requests_per_s", "output_tokens_per_s")
-    jsons = ("errors", "reasons", "client", "server", "histograms", *JSONS)
+    jsons = ("errors", "reasons", "client", "server")
     kinds: dict[str, Any] = {}
     kinds |= dict.fromkeys(texts, sa.Text) | dict.fromkeys(whole, sa.Integer) | dict.fromkeys(exact + rates, sa.Double)
     kinds |= dict.fromkeys(counts, sa.BigInteger) | dict.fromkeys(jsons, sa.JSON)
@@ -60,7 +59,7 @@ def _cell(key: tuple[str, ...]) -> sa.Table:
         sa.Column("revision_id", sa.String(12), sa.ForeignKey("slipway_revision.id"), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         *(sa.Column(name, kind, nullable=False) for name, kind in kinds.items()),
-        sa.Column("goodput", sa.JSON, nullable=True),
+        *(sa.Column(name, sa.JSON, nullable=True) for name in ("histograms", *JSONS)),
         *(column for metric in ("ttft", "itl", "tpot", "e2e") for column in _distribution(metric)),
         sa.UniqueConstraint(*key, name=f"uq_slipway_cell_{'_'.join(key)}"),
     )
