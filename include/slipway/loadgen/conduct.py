@@ -106,7 +106,8 @@ class Conductor:
     def _watch_server(self, window: Window) -> None:
         """Keep what the server says of itself through the window; one without ``/metrics`` is no fault.
 
-        Moments that passed while it took its time to answer are left out, but not the last.
+        Moments that passed while it took its time to answer are left out, but not the last, and so are those at which
+        it gave no answer.
         """
         moments = moments_ns(window.start_ns, window.end_ns)
         with Path(self._plan.folder, SERVER_FILE).open("w", encoding="utf-8", buffering=1) as kept:
@@ -115,8 +116,10 @@ class Conductor:
                     continue
                 _sleep_until(moment_ns)
                 at_ns, said = time.time_ns(), self._ask_metrics()
-                if said is None:
+                if said is None and moment_ns == moments[0]:
                     return
+                if said is None:
+                    continue
                 kept.write(f"{server_line(at_ns, reading(said.decode()))}\n")
                 if moment_ns in (moments[0], moments[-1]):
                     name = METRICS_FILES[moment_ns == moments[-1]]

@@ -40,17 +40,20 @@ def load_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def server_series(readings: Sequence[Mapping[str, float]], start_ns: int) -> Series:
-    """Gauges as they were; counters since the first reading. Empty where the server reports nothing of it."""
+    """Gauges as they were; counters since the first reading. What the server did not report then has no column."""
     if not readings:
         return {}
     first = readings[0]
+    gauges, counters = ([name for name in names if name in first] for names in ((*GAUGES, "kv_use"), SAMPLED_COUNTERS))
+    whole = [each for each in readings if first.keys() <= each.keys()]
     return columns(
         {
             "at_s": (each["at_ns"] - start_ns) / 1e9,
-            **{name: each.get(name, 0.0) for name in (*GAUGES, "kv_use")},
-            **{name: each.get(name, 0.0) - first.get(name, 0.0) for name in SAMPLED_COUNTERS},
+            **{name: each[name] for name in gauges},
+            **{name: each[name] - first[name] for name in counters},
         }
-        for each in readings
+        for each in whole
+        if gauges or counters
     )
 
 
@@ -68,12 +71,6 @@ def columns(rows: Iterable[Mapping[str, float]]) -> Series:
 
 
 def server_figures(series: Series) -> dict[str, float]:
-    """Mean requests running and waiting, the fullest KV cache. Empty where there is no series."""
-    if not series:
-        return {}
-    count = len(series["at_s"])
-    return {
-        "running_mean": sum(series["running"]) / count,
-        "waiting_mean": sum(series["waiting"]) / count,
-        "kv_use_max": max(series["kv_use"]),
-    }
+    """Mean requests running and waiting, the fullest KV cache; without those that the series lacks."""
+    means = {f"{name}_mean": sum(series[name]) / len(series[name]) for name in GAUGES if name in series}
+    return {**means, **({"kv_use_max": max(series["kv_use"])} if "kv_use" in series else {})}

@@ -44,14 +44,13 @@ def test_counters_begin_at_nothing(tmp_path: Path) -> None:
     assert series == {
         "at_s": [0.0, 1.0, 2.0],
         "running": [2.0] * 3,
-        "waiting": [0.0] * 3,
         "kv_use": [0.0, 0.1, 0.2],
-        "preemptions": [0.0] * 3,
         "generation_tokens": [0.0, 10.0, 20.0],
     }
-    assert server_figures(series) == {"running_mean": 2.0, "waiting_mean": 0.0, "kv_use_max": 0.2}
+    assert server_figures(series) == {"running_mean": 2.0, "kv_use_max": 0.2}
 
 
 def test_a_server_that_was_not_looked_at_has_no_series(tmp_path: Path) -> None:
     assert server_series(load_lines(tmp_path / "server.jsonl"), 0) == {}
     assert server_figures({}) == {}
+    assert server_series([{"at_ns": 5.0}, {"at_ns": 6.0}], 0) == {}
