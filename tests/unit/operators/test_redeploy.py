@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.errors import NotReady, NotRestored, SlipwayError, SmokeFailed, SpecError
 from slipway.hosts import LocalHost
+from slipway.operators.benchmark import VerdictOperator
 from slipway.operators.recording import recorded
 from slipway.operators.redeploy import PromoteOperator, RestoreOperator
 from slipway.operators.resolve import ResolveOperator
@@ -99,6 +100,22 @@ def good(store, deploy):
     context = judged(store, deploy("good"), "not enough history")
     promote(context)
     return context
+
+
+class TestVerdict:
+    def test_a_deploy_goes_on_with_its_verdict_and_holds_its_hosts(self, store, deploy):
+        context = deploy("new")
+        VerdictOperator(task_id="verdict").execute(context)
+        run = store.run_by_id(run_of(context))
+        assert (run.state, run.verdict) == (State.RUNNING, "not enough history")
+        assert len(store.leases()) == 1
+
+    def test_a_benchmark_ends_with_it(self, store, good, make_context):
+        context = make_context("benchmark", run_id="measured")
+        ResolveOperator(task_id="resolve", deployment="demo", job="benchmark").execute(context)
+        VerdictOperator(task_id="verdict").execute(context)
+        assert store.run_by_id(run_of(context)).state == State.SUCCESS
+        assert store.leases() == []
 
 
 class TestPromote:
