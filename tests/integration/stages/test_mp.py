@@ -47,6 +47,7 @@ serve:
   args: {{dtype: bfloat16, enforce-eager: true, max-model-len: 512, max-num-seqs: 4}}
   env: {{VLLM_CPU_KVCACHE_SPACE: "1"}}
   ready_timeout_s: 240
+  drain_s: 60
 benchmark: {{levels: [{{users: 1}}]}}
 """
 
