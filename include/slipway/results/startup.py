@@ -22,10 +22,10 @@ BEGINS: Mapping[str, re.Pattern[str]] = {
     "collectives": re.compile(
         r"world_size=\d+ rank=\d+ local_rank=\d+ distributed_init_method=|rank \d+ in world size \d+ is assigned"
     ),
-    "weights": re.compile(r"Starting to load model "),
+    "weights": re.compile(r"Starting to load model |Loading model from scratch"),
     "compile": re.compile(r"Loading weights took |Model loading took "),
     "graphs": re.compile(r"Graph capturing finished in (?P<before_s>\d+) secs"),
-    LAST: re.compile(r"init engine \(.*\) took |Starting vLLM (?:API )?server"),
+    LAST: re.compile(r"Graph capturing finished|init engine \(.*\) took |Starting vLLM (?:API )?server"),
 }
 """What begins each phase after the first, in their order: Ray's placement, collectives, weights, all between them and
 the graphs (profiling, torch.compile, the KV cache), the graphs, whose line comes at their end, and what is left until
