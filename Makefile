@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev check test model demo down hosts-up hosts-down secrets clean lock docs
+.PHONY: help venv dev check test test-faults model demo down hosts-up hosts-down secrets clean lock docs
 
 PYTHON ?= python3.11
 DEPLOYMENT ?= include/deployments/demo.yaml
@@ -38,7 +38,10 @@ check: dev ## Lint, types, layers, shell, unit and DAG tests
 	$(BIN)/python -m pytest -q tests/unit/loadgen  # alone: these tests measure time
 
 test: check model ## Everything: check, integration tests, the end-to-end run
-	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags
+	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags -m "not slow"
+
+test-faults: dev model ## Provoke every fault for real, and see that its cause is named (some 15 minutes)
+	$(BIN)/python -m pytest -n 2 tests/faults
 
 model: $(MODEL)/config.json $(TINY)/config.json ## Make the models of demo and rehearsal, where they are missing
 

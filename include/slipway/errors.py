@@ -35,17 +35,22 @@ from slipway.shell import Result
 
 
 class SlipwayError(Exception):
-    """The root. ``transient`` says whether a retry can help, ``hint`` what to do next."""
+    """The root. ``transient`` says whether a retry can help, ``hint`` what to do next.
+
+    ``explanation`` is what was found out about it afterwards.
+    """
 
     transient = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.explanation = ""
 
     def __str__(self) -> str:
         message = super().__str__()
-        return f"{message}\n  next: {self.hint}" if self.hint else message
+        told = f"{message}\n  next: {self.hint}" if self.hint else message
+        return f"{told}\n{self.explanation}" if self.explanation else told
 
 
 class SpecError(SlipwayError):

@@ -12,6 +12,8 @@ DEPLOYMENTS_FOLDER = """The folder of the deployment files. Empty for the folder
 ARTIFACTS_FOLDER = """The folder that keeps what a run leaves beside its figures: raw rows of the load test, logs.
 Empty for slipway-artifacts in AIRFLOW_HOME.
 """
+NOTIFY_CONN = """The Airflow connection, of type Apprise, by which the end of each run is told. Empty: nobody is told.
+"""
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -31,6 +33,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "deployments_folder": _option(DEPLOYMENTS_FOLDER, example="/opt/slipway/deployments"),
                     "artifacts_folder": _option(ARTIFACTS_FOLDER, example="/var/lib/slipway/artifacts"),
+                    "notify_conn": _option(NOTIFY_CONN, example="slipway_notify"),
                 },
             },
         },

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from slipway.cli import main
-from slipway.cli.results import show_benchmark, show_leases, show_starts
+from slipway.cli.results import show_benchmark, show_failure, show_leases, show_starts
 from slipway.spec import load_deployment
 from slipway.store import Lease, Run, RunStart, Start, open_store
 from slipway.store import schema as store_schema
@@ -135,3 +135,41 @@ def test_the_last_start_is_shown_with_its_phases_and_the_times_before_it():
     )
     show_starts(console, [])
     assert console.export_text() == ""
+
+
+def test_diagnose_names_the_cause_in_log_files(tmp_path, capsys):
+    (tmp_path / "one.log").write_text("all is well\n")
+    (tmp_path / "two.log").write_text("(APIServer pid=7) OSError: [Errno 98] Address already in use\n")
+    assert main(["diagnose", str(tmp_path / "one.log"), str(tmp_path / "two.log")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("cause: the server's port is taken\n")
+    assert f"{tmp_path}/two.log, APIServer: OSError" in said
+    assert main(["diagnose", str(tmp_path / "one.log")]) == 1
+    assert "cause: unknown" in capsys.readouterr().out
+    assert main(["diagnose", str(tmp_path / "none.log")]) == 1
+    assert "none.log: No such file" in capsys.readouterr().err
+
+
+def test_results_say_why_the_newest_run_failed():
+    found = {
+        "id": "port-busy",
+        "cause": "the server's port is taken",
+        "host": "one",
+        "log": "demo.vllm.log",
+        "role": "",
+    }
+    found |= {"line": "OSError: [Errno 98]", "advice": "end what listens there", "key": "serve.port"}
+    kept = {"diagnosis": {**found, "stage": "ready", "evidence": "/artifacts/run-7/evidence-ready-1"}}
+    known = dict.fromkeys(field.name for field in fields(Run))
+    failed = Run(**known | {"id": 7, "state": "failed", "snapshot": kept})
+    console = Console(record=True, width=120)
+    show_failure(console, [Run(**known | {"id": 8, "state": "success", "snapshot": kept}), failed])
+    show_failure(console, [])
+    assert console.export_text() == ""
+    show_failure(console, [failed])
+    assert console.export_text().splitlines() == [
+        "Run 7 failed at ready. cause: the server's port is taken",
+        "  [one] demo.vllm.log: OSError: [Errno 98]",
+        "  next: end what listens there (in the deployment file: serve.port)",
+        "  evidence: /artifacts/run-7/evidence-ready-1",
+    ]

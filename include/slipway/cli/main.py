@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slipway.cli import bundle, exchange, files, loadtest, results, runs
+from slipway.cli import bundle, diagnose, exchange, files, loadtest, results, runs
 from slipway.errors import SlipwayError
 
 Run = Callable[[argparse.Namespace], int]
@@ -48,6 +48,7 @@ def _add_files(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     command("check", files.check).add_argument("files", nargs="+", type=Path, metavar="FILE")
     command("plan", files.plan).add_argument("file", type=Path, metavar="FILE")
     command("diff", results.diff).add_argument("file", type=Path, metavar="FILE")
+    command("diagnose", diagnose.diagnose_files).add_argument("files", nargs="+", type=Path, metavar="FILE")
     command("schema", files.schema)
     command("docs", files.docs).add_argument("folder", nargs="?", type=Path, default=Path("docs"), metavar="DIR")
     bundled = command("bundle", bundle.bundle)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipway.cli.files import loaded
+from slipway.diagnosis import told as told_cause
 from slipway.embedded import load_settings
 from slipway.results import Distribution, Measurement, startup
 from slipway.results.network import told
@@ -21,7 +22,7 @@ from slipway.results.redeploy import difference_told
 from slipway.results.redeploy import told as told_redeploy
 from slipway.results.repeats import spread
 from slipway.stages.difference import from_running
-from slipway.store import Cell, Lease, Run, Start, Store
+from slipway.store import Cell, Lease, Run, Start, State, Store
 
 VALIDITY_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
 
@@ -39,6 +40,7 @@ def results(arguments: argparse.Namespace) -> int:
     with open_results() as store:
         runs = store.runs(arguments.deployment, arguments.runs)
         console.print(runs_table(runs))
+        show_failure(console, runs)
         show_leases(console, store.leases())
         show_redeploy(console, next((run for run in runs if run.job == "deploy"), None))
         for name in dict.fromkeys(run.deployment for run in runs):
@@ -65,6 +67,15 @@ def open_results() -> AbstractContextManager[Store]:
     from slipway.store import open_store
 
     return open_store(store_url())
+
+
+def show_failure(console: Console, runs: Sequence[Run]) -> None:
+    """Why the newest run failed, where it did and that is known."""
+    if not runs or runs[0].state != State.FAILED or "diagnosis" not in runs[0].snapshot:
+        return
+    cause = runs[0].snapshot["diagnosis"]
+    said = f"Run {runs[0].id} failed at {cause['stage']}. {told_cause(cause)}\n  evidence: {cause['evidence']}"
+    console.print(said, markup=False, highlight=False)
 
 
 def show_leases(console: Console, leases: Sequence[Lease]) -> None:

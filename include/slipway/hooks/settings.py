@@ -33,6 +33,21 @@ def artifacts_folder() -> Path:
     return _folder("artifacts_folder", _airflow_home() / "slipway-artifacts")
 
 
+def notify_conn() -> str:
+    """``notify_conn``: the connection by which the end of each run is told; empty where nobody is."""
+    return _option("notify_conn")
+
+
+def run_url(dag_id: str, dag_run_id: str) -> str:
+    """Where people find a run in Airflow's UI, below ``[api] base_url``."""
+    from urllib.parse import quote
+
+    from airflow.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return f"{base}/dags/{quote(dag_id)}/runs/{quote(dag_run_id)}"
+
+
 def _folder(name: str, default: Path) -> Path:
     given = _option(name)
     return Path(given).expanduser().absolute() if given else default

@@ -54,8 +54,18 @@ def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
         "max_active_runs": 1,
         "render_template_as_native_obj": False,
         "default_args": {"owner": "slipway", **RETRY},
-        "on_failure_callback": close_failed_run,
+        **_callbacks(),
     }
+
+
+def _callbacks() -> dict[str, Any]:
+    """What is done at the end of a run. People are told only where a connection for that is named."""
+    from slipway.hooks.settings import notify_conn
+    from slipway.operators.notify import tell_failure, tell_success
+
+    if not notify_conn():
+        return {"on_failure_callback": close_failed_run}
+    return {"on_failure_callback": [close_failed_run, tell_failure], "on_success_callback": tell_success}
 
 
 def close_failed_run(context: Any) -> None:

@@ -59,7 +59,9 @@ def recorded(context: Context, stage: str) -> Iterator[Recording]:
     """Store the stage's begin, end, actions and error, and hold the hosts; turns Slipway's errors into Airflow's.
 
     The task that fails ends its run, but for a deploy: that one holds its hosts until ``restore`` has ended it.
+    A failure is explained where it can be, by what the hosts tell of it.
     """
+    from slipway.operators.explaining import explain_failure
     from slipway.store import State
 
     ti = context["ti"]
@@ -74,6 +76,7 @@ def recorded(context: Context, stage: str) -> Iterator[Recording]:
             with held(store, recording.run_id, recording.spec, f"{job} ({stage})"):
                 yield recording
         except SlipwayError as error:
+            explain_failure(recording, stage, ti.try_number, error)
             store.fail_stage(row, str(error), actions=recording.actions, detail=recording.detail)
             last = not error.transient or ti.try_number > ti.max_tries
             if last and (job != "deploy" or stage == RESTORE):

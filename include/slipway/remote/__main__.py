@@ -11,7 +11,13 @@ from typing import Any
 from slipway.remote.refusal import Refused
 from slipway.remote.request import load_request
 
-PROGRAMS = {"agent": "agent.verbs", "files": "files", "probe": "probe.verbs", "stage": "weights.verbs"}
+PROGRAMS = {
+    "agent": "agent.verbs",
+    "evidence": "evidence.verbs",
+    "files": "files",
+    "probe": "probe.verbs",
+    "stage": "weights.verbs",
+}
 """By its name: the module that holds a program's verbs."""
 
 REFUSED = 3

@@ -49,6 +49,7 @@ class Hosts:
 def hosts(monkeypatch: pytest.MonkeyPatch) -> Hosts:
     made = Hosts()
     monkeypatch.setattr("slipway.hooks.hosts.open_site", made.open_site)
+    monkeypatch.setattr("slipway.operators.explaining.explain_failure", lambda *failure: None)
     monkeypatch.setattr("slipway.stages.restore.converge", made.converge)
     return made
 

@@ -1,0 +1,1 @@
+"""What a host can tell of a failure, before anything is cleaned."""
