@@ -16,6 +16,7 @@ from slipway.results.rows import Row
 from slipway.results.vllm_bench import exported, imported
 
 MS = 1_000_000
+CAPTURED = Path(__file__).parents[2] / "data" / "vllm-0.32.0" / "bench_serve_detailed.json"
 RESULT: dict[str, Any] = {
     "date": "20260102-030405",
     "num_prompts": 3,
@@ -53,6 +54,17 @@ def test_a_result_before_latencies_were_a_list() -> None:
     cell = imported({name: value for name, value in RESULT.items() if name != "latencies"})
     assert cell.e2e is not None
     assert (cell.e2e.minimum, cell.e2e.maximum) == (pytest.approx(0.16), pytest.approx(0.23))
+
+
+def test_a_captured_result_gives_the_figures_that_it_states_itself() -> None:
+    """vLLM 0.32.0 on CPU, 44 requests of 4 at a time; texts, the tokenizer's path and digits past 0.1 us left out."""
+    result = json.loads(CAPTURED.read_text())
+    cell = imported(result)
+    assert (cell.load, cell.requests, cell.errors) == ("4 users", 44, {})
+    for ours, theirs in (("ttft", "ttft"), ("tpot", "tpot"), ("itl", "itl")):
+        found = getattr(cell, ours)
+        stated = [result[f"{figure}_{theirs}_ms"] for figure in ("mean", "median", "p99")]
+        assert [1000 * found.mean, 1000 * found.p50, 1000 * found.p99] == pytest.approx(stated, rel=1e-4)
 
 
 @pytest.mark.parametrize(
