@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, ONCE, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, ONCE, asset, dag_arguments, deployments
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import EnvironmentOperator, ReadyOperator, SmokeOperator
 
@@ -19,6 +19,6 @@ for spec in deployments():
             ReadyOperator(task_id="ready"),
             SmokeOperator(task_id="smoke", **ONCE),
             benchmark,
-            VerdictOperator(task_id="verdict"),
+            VerdictOperator(task_id="verdict", outlets=[asset(spec)]),
         )
     globals()[dag.dag_id] = dag

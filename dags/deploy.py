@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, LAST, ONCE, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, LAST, ONCE, asset, dag_arguments, deployments
 from slipway.operators.redeploy import PromoteOperator, RestoreOperator, approval
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import (
@@ -24,7 +24,7 @@ for spec in deployments():
             task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.load }}"
         ).expand(load=resolve.output)
         environment, weights = EnvironmentOperator(task_id="environment"), WeightsOperator(task_id="weights")
-        promote = PromoteOperator(task_id="promote")
+        promote = PromoteOperator(task_id="promote", outlets=[asset(spec)])
         chain(
             resolve,
             PreflightOperator(task_id="preflight"),

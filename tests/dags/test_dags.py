@@ -111,7 +111,7 @@ def test_the_form_has_types_bounds_and_help():
         assert param.description, name
         assert "anyOf" not in json.dumps(param.schema), name
     assert params["seconds"].schema["minimum"] == 1
-    assert params["users"].schema["items"] == {"type": "integer"}
+    assert params["users"].schema["items"] == {"type": "integer", "minimum": 1, "maximum": 100_000}
 
 
 def test_the_form_refuses_what_the_conf_check_refuses(dagbag):
@@ -122,6 +122,12 @@ def test_the_form_refuses_what_the_conf_check_refuses(dagbag):
         params["seconds"] = 0
     with pytest.raises(ParamValidationError):
         params["users"] = "10"
+    with pytest.raises(ParamValidationError):
+        params["users"] = [0]
+    for name in ("port", "middleware", "Port"):
+        with pytest.raises(ParamValidationError, match=name):
+            params["serve_args"] = {name: 1}
+    params["serve_args"] = {"max-num-seqs": 4, "kv-transfer-config": {"kv_role": "kv_both"}}
 
 
 def test_a_wrong_file_does_not_take_the_others_with_it(tmp_path, monkeypatch, caplog):
@@ -133,6 +139,30 @@ def test_a_wrong_file_does_not_take_the_others_with_it(tmp_path, monkeypatch, ca
     monkeypatch.setenv("AIRFLOW__SLIPWAY__DEPLOYMENTS_FOLDER", str(tmp_path))
     assert [spec.name for spec in deployments()] == ["demo"]
     assert "nam: unknown key, did you mean 'name'?" in caplog.text
+
+
+def test_a_benchmark_runs_when_its_file_says(tmp_path):
+    from airflow.sdk import CronTriggerTimetable
+
+    from slipway.operators.dag import schedule
+    from slipway.spec import parse_deployment
+
+    text = (ROOT / "include" / "deployments" / "demo.yaml").read_text()
+    nightly = text.replace("benchmark:\n", 'benchmark:\n  schedule: "30 2 * * *"\n  timezone: Europe/Berlin\n')
+    spec = parse_deployment(nightly, origin="demo.yaml", base=tmp_path)
+    assert schedule(spec, "benchmark") == CronTriggerTimetable("30 2 * * *", timezone="Europe/Berlin")
+    assert schedule(spec, "deploy") is None
+
+
+def test_a_promotion_and_each_benchmark_update_the_asset(dagbag):
+    updating = {
+        (dag_id, task.task_id): [each.uri for each in task.outlets]
+        for dag_id, dag in dagbag.dags.items()
+        for task in dag.tasks
+        if task.outlets and dag_id.startswith("demo.")
+    }
+    uri = ["x-slipway://demo"]
+    assert updating == {("demo.deploy", "promote"): uri, ("demo.benchmark", "verdict"): uri}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

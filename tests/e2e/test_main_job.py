@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from testbed.project import ROOT
 
 STAGES = ["preflight", "environment", "weights", "ray_cluster", "network"]
 STAGES += ["serve", "ready", "smoke", "benchmark", "verdict", "promote"]
@@ -152,6 +155,38 @@ def test_the_model_is_served_while_airflow_is_gone_and_measured_after(project):
     [cell] = project.store().cells(project.last_run().id)
     assert cell.measurement.users == 2
     assert cell.measurement.requests > 0
+
+
+def test_the_transcript_of_the_api_is_true(project):
+    page = (ROOT / "docs" / "api.md").read_text()
+    script = "\necho ---\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    said = re.findall(r"^```text\n(.*?)\n```$", page, re.MULTILINE | re.DOTALL)
+    login = project.login()
+    own = {"AIRFLOW": login.url, "DAG": "e2e.benchmark", "AIRFLOW_USER": login.user, "AIRFLOW_PASSWORD": login.password}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers = done.stdout.split("---\n")
+    assert len(answers) == len(said) > 5
+    for answer, wanted in zip(answers, said, strict=True):
+        assert re.fullmatch(".*".join(map(re.escape, wanted.split("…"))), answer.strip()), answer
+
+
+def test_a_redeploy_from_elsewhere_exits_by_the_verdict(project, monkeypatch):
+    login = project.login()
+    for name, value in (("URL", login.url), ("USER", login.user), ("PASSWORD", login.password)):
+        monkeypatch.setenv(f"SLIPWAY_AIRFLOW_{name}", value)
+    refused = project.slipway("redeploy", "e2e", "--set", "benchmark.seconds=0")
+    assert (refused.returncode, "param seconds" in refused.stderr) == (1, True), refused.stderr
+    first = project.store().runs("e2e", 100)[-1]
+    again = project.slipway("redeploy", "e2e", "--run-id", first.dag_run_id, "--wait")
+    assert f"verdict: {first.verdict} ({first.verdict_reason})" in again.stdout, again.stderr
+    assert again.returncode == {"not enough history": 4, "invalid": 5}[first.verdict]
 
 
 def test_no_secret_of_ray_is_shown_anywhere(project):

@@ -118,10 +118,14 @@ class Project:
                     found.append(pid)
         return found
 
+    def login(self) -> Login:
+        """Of this Airflow's own user."""
+        return load_settings(self.folder, {"SLIPWAY_AIRFLOW_PORT": str(self.airflow_port)}).login()
+
     def decide(self, option: str, seconds: float = 240) -> None:
         """Answer the one required action of this Airflow, once it shows, as its user over its REST API."""
-        login = load_settings(self.folder, {"SLIPWAY_AIRFLOW_PORT": str(self.airflow_port)}).login()
         deadline = time.monotonic() + seconds
+        login = self.login()
         with httpx.Client(base_url=login.url, timeout=20, trust_env=False) as http:
             while not (open_ones := self._required_actions(http, login)):
                 assert time.monotonic() < deadline, f"nobody was asked within {seconds} s"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slipway.cli import bundle, diagnose, exchange, files, loadtest, results, runs
+from slipway.cli import bundle, diagnose, exchange, files, loadtest, redeploy, results, runs
 from slipway.errors import SlipwayError
 
 Run = Callable[[argparse.Namespace], int]
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_files(command)
     _add_runs(command)
+    _add_redeploy(command)
     _add_loadtest(command)
     _add_exchange(command)
     return parser
@@ -70,6 +71,17 @@ def _add_runs(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     shown = command("results", results.results)
     shown.add_argument("deployment", nargs="?", help="only this deployment")
     shown.add_argument("--runs", type=int, default=10, metavar="N", help="how many of the last runs (default: 10)")
+
+
+def _add_redeploy(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
+    asked = command("redeploy", redeploy.redeploy)
+    asked.add_argument("deployment", metavar="NAME")
+    asked.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="serve.args.max-num-seqs=256")
+    asked.add_argument("--reason", default="", metavar="TEXT", help="kept with the run")
+    asked.add_argument("--run-id", default="", metavar="ID", help="of the DAG run: asked twice, it is run once")
+    asked.add_argument("--wait", action="store_true", help="follow the run to its end, and exit by its verdict")
+    asked.add_argument("--url", default="", metavar="URL", help=f"Airflow's address (default: {redeploy.URL})")
+    asked.add_argument("--user", default="", metavar="NAME", help=f"who asks (default: {redeploy.USER})")
 
 
 def _add_loadtest(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:

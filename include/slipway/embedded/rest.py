@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 
 from slipway.embedded.answers import (
+    ENDED_RUN,
     UNMAPPED,
     Dag,
     Health,
@@ -30,17 +32,21 @@ from slipway.embedded.answers import (
 from slipway.errors import AirflowRefused, AirflowUnreachable, RunExists, SlipwayError
 
 API = "/api/v2"
+SLIPWAY_API = "/slipway"
+PATIENCE = 30
+"""How often in a row a wait may find no answer before it is given up."""
 TIMEOUT_S = 20.0
 PAGE = 100
 
 
 @dataclass(frozen=True)
 class Login:
-    """Where Airflow's API is, and who asks."""
+    """Where Airflow's API is, and who asks: a user with a password, or whoever a ``token`` was given to."""
 
     url: str
     user: str
     password: str = field(repr=False)
+    token: str = field(default="", repr=False)
 
 
 class _TokenAuth(httpx.Auth):
@@ -50,13 +56,13 @@ class _TokenAuth(httpx.Auth):
 
     def __init__(self, login: Login) -> None:
         self._login = login
-        self._token: str | None = None
+        self._token: str | None = login.token or None
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         if self._token is not None:
             request.headers["Authorization"] = f"Bearer {self._token}"
             response = yield request
-            if response.status_code != httpx.codes.UNAUTHORIZED:
+            if response.status_code != httpx.codes.UNAUTHORIZED or not self._login.user:
                 return
         answer = yield self._token_request()
         if answer.status_code != httpx.codes.CREATED:
@@ -73,14 +79,14 @@ class _TokenAuth(httpx.Auth):
 class AirflowClient:
     """One connection to Airflow's REST API.
 
-    Every method raises AirflowUnreachable or AirflowRefused. Proxy variables of the environment are not heeded: an
-    embedded Airflow listens on this machine.
+    Every method raises AirflowUnreachable or AirflowRefused. Proxies and certificates that the environment names are
+    heeded only for an Airflow that is ``elsewhere``: an embedded one listens on this machine.
     """
 
-    def __init__(self, login: Login, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, login: Login, transport: httpx.BaseTransport | None = None, *, elsewhere: bool = False) -> None:
         self.url = login.url
         self._http = httpx.Client(
-            base_url=login.url, auth=_TokenAuth(login), timeout=TIMEOUT_S, trust_env=False, transport=transport
+            base_url=login.url, auth=_TokenAuth(login), timeout=TIMEOUT_S, trust_env=elsewhere, transport=transport
         )
 
     def close(self) -> None:
@@ -116,6 +122,29 @@ class AirflowClient:
     def run(self, dag_id: str, run_id: str) -> Run:
         return parse_run(self._json("GET", f"/dags/{dag_id}/dagRuns/{run_id}", f"the run {run_id} of {dag_id}"))
 
+    def wait(self, dag_id: str, run_id: str, interval_s: float = 2.0) -> str:
+        """The state in which the run ended. A stream that breaks off is asked for again."""
+        path, asked = f"{API}/dags/{dag_id}/dagRuns/{run_id}/wait", f"to wait for the run {run_id} of {dag_id}"
+        broken = 0
+        while True:
+            try:
+                for answer in self._lines(path, asked, interval=interval_s):
+                    broken = 0
+                    if answer["state"] in ENDED_RUN:
+                        return str(answer["state"])
+            except AirflowUnreachable:
+                broken += 1
+                if broken > PATIENCE:
+                    raise
+            time.sleep(interval_s)
+
+    def recorded(self, dag_id: str, run_id: str) -> Mapping[str, Any]:
+        """What Slipway's own API says of a DAG run: its verdict among other things."""
+        params = {"dag_id": dag_id, "dag_run_id": run_id}
+        asked = f"what Slipway has recorded of the run {run_id} of {dag_id}"
+        answer: Mapping[str, Any] = self._json("GET", "/api/dag-run", asked, api=SLIPWAY_API, params=params)
+        return answer
+
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """Every task instance of the run, mapped parts too."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
@@ -143,28 +172,32 @@ class AirflowClient:
         """The last lines of the log of the task's latest try."""
         path = f"{API}/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}/logs/{task.try_number}"
         asked = f"the log of {task.title}"
-        params, headers = {"map_index": task.map_index}, {"Accept": "application/x-ndjson"}
+        said = (line for entry in self._lines(path, asked, map_index=task.map_index) for line in parse_log_entry(entry))
+        return list(deque(said, maxlen=lines))
+
+    def _lines(self, path: str, asked: str, **params: float) -> Iterator[Mapping[str, Any]]:
+        """The JSON objects of an answer of lines, as they come."""
+        headers = {"Accept": "application/x-ndjson"}
         with _as_unreachable(self.url), self._http.stream("GET", path, params=params, headers=headers) as response:
             if response.is_error:
                 response.read()
                 raise refusal(response, asked)
-            said = (line for text in response.iter_lines() if text for line in parse_log_entry(json.loads(text)))
-            return list(deque(said, maxlen=lines))
+            yield from (json.loads(text) for text in response.iter_lines() if text.strip())
 
     def _json(self, method: str, path: str, asked: str, **options: Any) -> Any:
         return self._send(method, path, asked, **options).json()
 
-    def _send(self, method: str, path: str, asked: str, **options: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, asked: str, *, api: str = API, **options: Any) -> httpx.Response:
         with _as_unreachable(self.url):
-            response = self._http.request(method, API + path, **options)
+            response = self._http.request(method, api + path, **options)
         if response.is_error:
             raise refusal(response, asked)
         return response
 
 
 @contextmanager
-def open_client(login: Login) -> Iterator[AirflowClient]:
-    client = AirflowClient(login)
+def open_client(login: Login, *, elsewhere: bool = False) -> Iterator[AirflowClient]:
+    client = AirflowClient(login, elsewhere=elsewhere)
     try:
         yield client
     finally:
@@ -193,7 +226,7 @@ def refusal(response: httpx.Response, asked: str) -> SlipwayError:
 
 HINTS = {
     400: "correct the named parameter",
-    401: "the password file and Airflow disagree: stop Airflow and start it again",
+    401: "see user, password or token; the password file of an embedded Airflow is read when it starts",
     403: "the user may not do this: log in as one with a higher role",
     404: "check the name; a DAG shows a while after its file, and not at all where the file cannot be imported",
     422: "correct the named parameter",

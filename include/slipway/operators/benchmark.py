@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from slipway.results import Measurement
     from slipway.spec import DeploymentSpec, Level
+    from slipway.store import Store
+    from slipway.verdicts.judge import Verdict
+    from slipway.verdicts.kind import Kind
 
 
 class BenchmarkOperator(BaseOperator):
@@ -48,28 +51,56 @@ class BenchmarkOperator(BaseOperator):
 
 
 class VerdictOperator(BaseOperator):
-    """Compares the run with its own history, and closes it but for a deploy, of which more is asked."""
+    """Compares the run with its own history, and closes it but for a deploy, of which more is asked.
+
+    What it returns is the result of the DAG run.
+    """
 
     custom_operator_name = "Verdict"
+    returns_dag_result = True
 
-    def execute(self, context: Context) -> dict[str, str]:
+    def execute(self, context: Context) -> dict[str, str | int]:
         from slipway.store import State
-        from slipway.verdicts.judge import judge
 
         with recorded(context, "verdict") as recording:
-            store, limits = recording.store, recording.spec.verdict
-            cells = [cell.measurement for cell in store.cells(recording.run_id)]
-            earlier = {
-                cell.load: store.history(recording.run_id, cell.users, limits.history, rate=cell.rate) for cell in cells
-            }
-            history = {load: [cell.measurement for cell in found] for load, found in earlier.items()}
-            verdict = judge(cells, history, limits)
+            store, verdict = recording.store, _verdict(recording)
             store.judge_run(recording.run_id, verdict.answer, verdict.reason)
             if store.run_by_id(recording.run_id).job != "deploy":
                 store.finish_run(recording.run_id, State.SUCCESS)
             recording.detail = {"verdict": verdict.answer, "reason": verdict.reason}
+            recording.detail["compared"] = [str(shift) for shift in verdict.shifts]
             self.log.info("verdict: %s (%s)", verdict.answer, verdict.reason)
-        return {"verdict": verdict.answer, "reason": verdict.reason}
+        ids: dict[str, str | int] = {"run_id": recording.run_id, "revision_id": recording.revision_id}
+        result = {"verdict": verdict.answer, "reason": verdict.reason, "endpoint": recording.spec.endpoint, **ids}
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra = dict(result)
+        return result
+
+
+def _verdict(recording: Recording) -> Verdict:
+    from slipway.verdicts.judge import Past, judge
+    from slipway.verdicts.kind import changed, unlike
+
+    store, run_id, limit = recording.store, recording.run_id, recording.spec.verdict.history
+    cells = [cell.measurement for cell in store.cells(run_id)]
+    earlier = {cell.load: store.history(run_id, cell.users, limit, rate=cell.rate) for cell in cells}
+    others = [other for cell in cells for other in store.other_kinds(run_id, cell.users, 1, rate=cell.rate)]
+    now = _kind(store, run_id)
+    past = Past(
+        {load: [cell.measurement for cell in found] for load, found in earlier.items()},
+        store.starts_s(run_id, limit),
+        unlike(now, _kind(store, others[0].run_id)) if others else (),
+    )
+    verdict = judge(cells, past, recording.spec.verdict, store.start_s(run_id))
+    runs = sorted({cell.run_id for found in earlier.values() for cell in found}, reverse=True)
+    return verdict.explained(changed(now, [_kind(store, each) for each in runs]))
+
+
+def _kind(store: Store, run_id: int) -> Kind:
+    from slipway.verdicts.kind import Kind
+
+    run = store.run_by_id(run_id)
+    return Kind(store.spec(str(run.revision_id)), run.snapshot)
 
 
 def _folder(recording: Recording, level: Level) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import Asset, CronTriggerTimetable
+
 from slipway.errors import SpecError
 from slipway.operators.form import form
 from slipway.operators.resolve import CONF
@@ -24,6 +26,10 @@ LAST = {"trigger_rule": "all_done"}
 
 IN_TURN = {"retries": 120, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 0.0}
 """For the task that takes the hosts: it waits an hour for the run that holds them, and holds no worker meanwhile."""
+
+
+AT_ONCE = 16
+"""How many runs of a DAG Airflow may begin at once where all but one are refused."""
 
 
 def deployments() -> Iterator[DeploymentSpec]:
@@ -49,9 +55,9 @@ def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
         "doc_md": _docs(spec, docs),
         "tags": tags,
         "params": form(CONF[job], spec),
-        "schedule": None,
+        "schedule": schedule(spec, job),
         "catchup": False,
-        "max_active_runs": 1,
+        "max_active_runs": 1 if spec.when_busy == "wait" else AT_ONCE,
         "render_template_as_native_obj": False,
         "default_args": {"owner": "slipway", **RETRY},
         **_callbacks(),
@@ -66,6 +72,19 @@ def _callbacks() -> dict[str, Any]:
     if not notify_conn():
         return {"on_failure_callback": close_failed_run}
     return {"on_failure_callback": [close_failed_run, tell_failure], "on_success_callback": tell_success}
+
+
+def schedule(spec: DeploymentSpec, job: str) -> CronTriggerTimetable | None:
+    """When the job runs by itself. A DAG that is new, or was paused, waits for its next time."""
+    asked = spec.benchmark
+    if job != "benchmark" or not asked.schedule:
+        return None
+    return CronTriggerTimetable(asked.schedule, timezone=asked.timezone)
+
+
+def asset(spec: DeploymentSpec) -> Asset:
+    """What a deployment gives to DAGs of others: it is updated when a revision is promoted, and by each benchmark."""
+    return Asset(name=f"slipway.{spec.name}", uri=f"x-slipway://{spec.name}")
 
 
 def close_failed_run(context: Any) -> None:

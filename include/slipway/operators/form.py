@@ -8,8 +8,15 @@ from typing import Any
 from airflow.sdk import Param
 
 from slipway.spec import DeploymentSpec, Overrides
+from slipway.spec.types import DENIED_ARGUMENTS, OWN_ARGUMENTS
 
 Schema = dict[str, Any]
+
+ARGUMENTS: Schema = {
+    "type": "object",
+    "propertyNames": {"pattern": "^[a-z][a-z0-9.-]*$", "not": {"enum": sorted({*OWN_ARGUMENTS, *DENIED_ARGUMENTS})}},
+}
+"""Of ``serve_args``: the API refuses names that the check of the conf would refuse, at once."""
 
 
 def form(model: type[Overrides], spec: DeploymentSpec) -> dict[str, Param]:
@@ -45,6 +52,4 @@ def _flat(schema: Schema) -> Schema:
     """``anyOf: [X, null]`` as X alone: the form is prefilled, so nothing is left empty."""
     inner = next((option for option in schema.get("anyOf", ()) if option.get("type") != "null"), schema)
     kept = {key: value for key, value in inner.items() if key not in ("default", "description", "title", "anyOf")}
-    if kept.get("type") == "object":
-        return {"type": "object"}
-    return kept
+    return ARGUMENTS if kept.get("type") == "object" else kept

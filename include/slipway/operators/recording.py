@@ -25,6 +25,9 @@ RUN = "run"
 RESTORE = "restore"
 """The task that ends each deploy that was not promoted."""
 
+MACHINES = ("hosts", "hardware")
+"""What of a snapshot only a deploy looks at."""
+
 
 @dataclass
 class Recording:
@@ -52,6 +55,13 @@ class Recording:
         if current and "model" not in self.store.run_by_id(self.run_id).snapshot:
             model = self.store.run_by_id(current.run_id).snapshot.get("model", {})
             self.store.add_snapshot(self.run_id, {"model": model})
+
+    def keep_machines(self) -> None:
+        """Put the hosts beside a run that does not look at them itself, as the deploy found them."""
+        own, current = self.store.run_by_id(self.run_id).snapshot, self.store.current(self.spec.name)
+        if current and "hardware" not in own:
+            found = self.store.run_by_id(current.run_id).snapshot
+            self.store.add_snapshot(self.run_id, {key: found[key] for key in MACHINES if key in found})
 
 
 @contextmanager

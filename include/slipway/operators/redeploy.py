@@ -79,6 +79,10 @@ class PromoteOperator(BaseOperator):
             recording.store.promote(recording.run_id, recording.revision_id)
             recording.store.finish_run(recording.run_id, State.SUCCESS)
             self.log.info("promoted: revision %s", recording.revision_id)
+        for outlet in self.outlets:
+            extra = context["outlet_events"][outlet].extra
+            extra |= {"endpoint": recording.spec.endpoint, "run_id": recording.run_id}
+            extra["revision_id"] = recording.revision_id
         return {"promoted": recording.revision_id}
 
 

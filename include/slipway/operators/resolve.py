@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.errors import LeaseHeld, SlipwayError, SpecError
 from slipway.operators.lease import LEASE_S, leased_hosts
@@ -53,6 +53,8 @@ class ResolveOperator(BaseOperator):
         from slipway.store import RunStart
 
         dag_run = context["dag_run"]
+        if dag_run.run_type == "scheduled":
+            self._skip_in_vain(store)
         conf = dict(dag_run.conf or {})
         base, lock = self._base(store)
         spec, overrides = parse_overrides(conf, base, CONF[self.job])
@@ -93,15 +95,28 @@ class ResolveOperator(BaseOperator):
         for line in difference_told(data):
             self.log.info(line)
 
+    def _skip_in_vain(self, store: Store) -> None:
+        """Raises AirflowSkipException where a scheduled run has nothing to measure, or would have to wait."""
+        current = store.current(self.deployment)
+        if current is None:
+            raise AirflowSkipException(f"{self.deployment}: nothing is deployed, so there is nothing to measure")
+        hosts = leased_hosts(store.spec(current.revision_id))
+        if lease := next((lease for lease in store.leases() if lease.host in hosts), None):
+            holder = f"run {lease.run_id} of {lease.deployment} for {lease.purpose}"
+            raise AirflowSkipException(f"{self.deployment}: host {lease.host} is held by {holder}")
+
     def _take_hosts(self, context: Context, store: Store, run_id: int, spec: DeploymentSpec) -> None:
-        """Raises LeaseHeld; at the last try the run has failed then."""
+        """Raises LeaseHeld; at the last try, and where the file says ``refuse``, the run has failed then."""
         from slipway.store import State
 
+        refused = spec.when_busy == "refuse"
         try:
             store.take_lease(run_id, leased_hosts(spec), self.job, LEASE_S)
-        except LeaseHeld:
-            if context["ti"].try_number > context["ti"].max_tries:
+        except LeaseHeld as error:
+            if refused or context["ti"].try_number > context["ti"].max_tries:
                 store.finish_run(run_id, State.FAILED)
+            if refused:
+                raise AirflowFailException(f"refused, as when_busy says: {error}") from error
             raise
 
     def _base(self, store: Store) -> tuple[DeploymentSpec, str]:

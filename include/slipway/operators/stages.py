@@ -56,7 +56,10 @@ class PreflightOperator(StageOperator):
     custom_operator_name = "Preflight"
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
-        recording.store.add_snapshot(recording.run_id, {"hosts": outcome.detail["hosts"]})
+        from slipway.verdicts.kind import hardware
+
+        hosts = outcome.detail["hosts"]
+        recording.store.add_snapshot(recording.run_id, {"hosts": hosts, "hardware": hardware(recording.spec, hosts)})
 
 
 class EnvironmentOperator(StageOperator):
@@ -65,6 +68,7 @@ class EnvironmentOperator(StageOperator):
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
         recording.store.add_snapshot(recording.run_id, {"versions": outcome.detail["versions"]})
+        recording.keep_machines()
 
 
 class WeightsOperator(StageOperator):
@@ -162,7 +166,7 @@ class ReadyOperator(StageOperator):
 
 
 class SmokeOperator(StageOperator):
-    """Records every answer, and only then fails for a wrong one."""
+    """Records every answer, and only then fails for a wrong one: such a run is worse, whatever it would measure."""
 
     stage = "smoke"
     custom_operator_name = "Smoke"
@@ -170,10 +174,16 @@ class SmokeOperator(StageOperator):
     def record(self, recording: Recording, outcome: Outcome) -> None:
         from slipway.stages.smoke import require_passed
         from slipway.store import SmokeCheck
+        from slipway.verdicts.judge import Answer
 
         results = outcome.detail["checks"]
         recording.store.record_smoke(recording.run_id, [SmokeCheck(**vars(result)) for result in results])
-        recording.detail = {"passed": sum(result.passed for result in results), "asked": len(results)}
+        failed = [f"{result.name}: {result.detail}" for result in results if not result.passed]
+        recording.detail = {"passed": len(results) - len(failed), "asked": len(results)}
+        if "accuracy" in outcome.detail:
+            recording.detail["accuracy"] = outcome.detail["accuracy"]
+        if failed:
+            recording.store.judge_run(recording.run_id, Answer.WORSE, f"it answers wrongly: {'; '.join(failed)}")
         require_passed(results)
 
 

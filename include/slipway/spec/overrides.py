@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ SPAWN_SECONDS = 5
 class BenchmarkOverrides(Part):
     """The conf of a benchmark run. What is left out stays as the deployment file says."""
 
-    users: list[int] | None = Field(default=None, max_length=64)
+    users: list[Annotated[int, Field(ge=1, le=100_000)]] | None = Field(default=None, max_length=64)
     """Load levels, as numbers of users. A level that the file has keeps its spawn rate and processes; one that it lacks
     starts all users within five seconds, in one process."""
     rates: list[float] | None = Field(default=None, max_length=64)

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from slipway.spec.schedule import Cron, Zone
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
@@ -319,6 +321,12 @@ class BenchmarkSpec(Part):
     slo: SloSpec | None = None
     """Limits for each request: with them each cell states its goodput, the requests that kept all of them."""
 
+    schedule: Cron | None = None
+    """When `<name>.benchmark` runs by itself on what is deployed, as cron's five fields: `30 2 * * *` for every night.
+    It is skipped where nothing is deployed, or another run holds a host; missed runs are not made up for."""
+    timezone: Zone = "UTC"
+    """The time zone of `schedule`, by its IANA name."""
+
     @model_validator(mode="after")
     def _prefix_fits(self) -> BenchmarkSpec:
         if self.shared_prefix_tokens and (self.dataset or self.shared_prefix_tokens >= self.prompt_tokens):
@@ -334,7 +342,7 @@ class BenchmarkSpec(Part):
 
 
 class VerdictSpec(Part):
-    """When a benchmark counts as better or worse than its own history."""
+    """When a run counts as better or worse than its own history; a change must also exceed the noise of it."""
 
     history: int = Field(default=10, ge=3, le=100)
     """How many earlier valid runs are compared with."""
@@ -342,6 +350,15 @@ class VerdictSpec(Part):
     """Output tokens a second: a smaller change than this is `same`."""
     tpot_percent: float = Field(default=5.0, gt=0, lt=100, strict=False)
     """Median time per output token: a smaller change than this is `same`."""
+    goodput_percent: float = Field(default=10.0, gt=0, strict=False)
+    """Requests a second that keep `benchmark.slo`, where the file has it: a smaller change than this is `same`."""
+    ready_percent: float = Field(default=25.0, gt=0, strict=False)
+    """How long the server took to be ready, where the run started it: a smaller change than this is `same`."""
+    p99_percent: float = Field(default=25.0, gt=0, strict=False)
+    """TTFT and E2E latency at p99: a larger change than this is mentioned, and decides nothing."""
+    accuracy_floor: float | None = Field(default=None, gt=0, le=1, strict=False)
+    """The least share of right answers to Slipway's own questions, short ones of facts and sums, which are then asked
+    after the smoke checks, each with `smoke.max_tokens`. Below it the run is `worse` and fails. None: not asked."""
 
 
 class RedeploySpec(Part):
@@ -403,6 +420,9 @@ class DeploymentSpec(Part):
     """The judgement."""
     redeploy: RedeploySpec = RedeploySpec()
     """Promote or put back."""
+    when_busy: Literal["wait", "refuse"] = "wait"
+    """What a run does while another one holds one of its hosts: wait for its turn, an hour at most; or fail at once,
+    naming the other. With `wait`, runs of the same DAG stand in Airflow's queue, however long."""
 
     @property
     def head(self) -> HostSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from slipway.commands import openai
 from slipway.errors import SmokeFailed
 from slipway.facts.vllm import answers
 from slipway.spec import DeploymentSpec
+from slipway.stages import accuracy
 from slipway.stages.site import Outcome, Site
 
 Answer = Mapping[str, Any]
@@ -33,8 +34,45 @@ def converge(site: Site) -> Outcome:
     given = answers(site.head, site.spec, list(asked.values()))
     results = [judged(site.spec, name, asked[name], answer) for name, answer in zip(asked, given, strict=True)]
     for result in results:
-        site.say(f"{'ok  ' if result.passed else 'FAIL'} {result.name}: {result.detail} ({result.seconds:.2f} s)")
-    return Outcome(0, {"checks": results})
+        site.say(told(result))
+    if site.spec.verdict.accuracy_floor is None or not all(result.passed for result in results):
+        return Outcome(0, {"checks": results})
+    gate, score = _accuracy(site, site.spec.verdict.accuracy_floor)
+    site.say(told(gate))
+    return Outcome(0, {"checks": [*results, gate], "accuracy": score})
+
+
+def told(result: SmokeResult) -> str:
+    return f"{'ok  ' if result.passed else 'FAIL'} {result.name}: {result.detail} ({result.seconds:.2f} s)"
+
+
+def _accuracy(site: Site, floor: float) -> tuple[SmokeResult, float]:
+    """Slipway's own questions, one after the other, as one check; and the share that is answered rightly."""
+    asked = [openai.chat(site.spec, known.ask, max_tokens=site.spec.smoke.max_tokens) for known in accuracy.questions()]
+    return marked(answers(site.head, site.spec, asked), floor)
+
+
+def marked(given: Sequence[Answer], floor: float) -> tuple[SmokeResult, float]:
+    """The answers to all questions, held against what is known. Pure."""
+    said = [_said(answer) for answer in given]
+    rows = [
+        {"ask": known.ask, "expect": list(known.expect), "said": text, "right": accuracy.right(known, text)}
+        for known, text in zip(accuracy.questions(), said, strict=True)
+    ]
+    right = sum(bool(row["right"]) for row in rows)
+    detail = f"{right} of {len(rows)} questions answered rightly, {floor:.0%} are wanted"
+    seconds = sum(float(answer.get("seconds", 0.0)) for answer in given)
+    return SmokeResult("accuracy", right >= floor * len(rows), detail, seconds, {"answers": rows}), right / len(rows)
+
+
+def _said(answer: Answer) -> str:
+    """What a chat answered; for a refusal what went wrong, which is no right answer."""
+    if answer.get("status") != 200:
+        return f"(status {answer.get('status')})"
+    try:
+        return _content(json.loads(answer["body"])["choices"][0]["message"]).strip()
+    except (KeyError, IndexError, TypeError, ValueError):
+        return "(not the shape of this API)"
 
 
 def require_passed(results: list[SmokeResult]) -> None:

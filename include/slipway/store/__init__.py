@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from slipway.store.cells import Cells
 from slipway.store.deployments import Deployments
 from slipway.store.engine import open_engine
+from slipway.store.history import History
 from slipway.store.leases import Leases
 from slipway.store.records import (
     Cell,
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 
-class Store(Revisions, Runs, Cells, Leases, Deployments, Trends):
+class Store(Revisions, Runs, Cells, History, Leases, Deployments, Trends):
     """The whole store. Each call is one transaction; safe to share between threads.
 
     Every method raises :class:`~slipway.errors.StoreError` where the database cannot be used.

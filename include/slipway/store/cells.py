@@ -1,4 +1,4 @@
-"""Cells: what each load level gave, and the history that it is compared with."""
+"""Cells: what each load level gave."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy import select
 from slipway.errors import StoreError
 from slipway.results import Distribution, Goodput, Histogram, Measurement, Validity
 from slipway.store.database import Database, existing
-from slipway.store.models import CellRow, RevisionRow, RunRow
-from slipway.store.records import Cell, State
+from slipway.store.models import CellRow, RunRow
+from slipway.store.records import Cell
 
 TURNED = (
     *("started_at", "validity", "reasons", "errors", "client", "server"),
@@ -55,29 +55,7 @@ class Cells(Database):
         of_run = select(CellRow).join(RunRow, RunRow.id == CellRow.run_id).where(RunRow.id == run_id)
         with self._reading() as session:
             rows = session.scalars(of_run.where(CellRow.revision_id == RunRow.revision_id).order_by(*LOAD))
-            return [_cell(row) for row in rows]
-
-    def history(self, run_id: int, users: int, limit: int = 10, *, rate: float = 0.0) -> list[Cell]:
-        """What a cell of this run is judged by, newest first.
-
-        Valid cells of earlier successful runs of the same deployment with the same load, workload and hosts, either all
-        rehearsals or none.
-        """
-        with self._reading() as session:
-            run = existing(session, RunRow, run_id)
-            workload = select(RevisionRow.workload).where(RevisionRow.id == run.revision_id).scalar_subquery()
-            comparable = (
-                select(CellRow)
-                .join(RunRow, RunRow.id == CellRow.run_id)
-                .join(RevisionRow, RevisionRow.id == CellRow.revision_id)
-                .where(CellRow.deployment == run.deployment, CellRow.users == users, CellRow.rate == rate)
-                .where(CellRow.started_at < run.started_at, CellRow.validity == Validity.VALID)
-                .where(RevisionRow.workload == workload)
-                .where(RunRow.state == State.SUCCESS, RunRow.rehearsal == run.rehearsal, RunRow.id != run_id)
-                .order_by(CellRow.started_at.desc())
-                .limit(limit)
-            )
-            return [_cell(row) for row in session.scalars(comparable)]
+            return [cell_of(row) for row in rows]
 
 
 def _fill(row: CellRow, measurement: Measurement) -> None:
@@ -93,7 +71,8 @@ def _fill(row: CellRow, measurement: Measurement) -> None:
     row.gpu, row.series = dict(measurement.gpu), {name: dict(each) for name, each in measurement.series.items()}
 
 
-def _cell(row: CellRow) -> Cell:
+def cell_of(row: CellRow) -> Cell:
+    """The record of a row."""
     measurement = Measurement(
         **{name: getattr(row, name) for name in KEPT},
         started_at=row.started_at.timestamp(),

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from slipway.embedded import rest
 from slipway.embedded.answers import TaskInstance
 from slipway.embedded.rest import AirflowClient, Login
 from slipway.errors import AirflowRefused, AirflowUnreachable, RunExists, SlipwayError
@@ -56,6 +57,59 @@ def test_a_token_is_fetched_once_and_sent_with_every_request() -> None:
     assert sent == ["Bearer t1", "Bearer t1"]
 
 
+def test_a_given_token_is_sent_and_none_is_fetched() -> None:
+    path, sent = "/api/v2/dags/toy/dagRuns/r1", []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers["Authorization"])
+        return httpx.Response(401 if len(sent) == 2 else 200, json=RUN, request=request)
+
+    speaker = AirflowClient(Login("http://127.0.0.1:8080", "", "", "given"), Script(*[("GET", path, answer)] * 2))
+    speaker.run("toy", "r1")
+    with pytest.raises(AirflowRefused, match="see user, password or token"):
+        speaker.run("toy", "r1")
+    assert sent == ["Bearer given"] * 2
+
+
+def lines(*states: str) -> Callable[[httpx.Request], httpx.Response]:
+    text = "\n".join(json.dumps({"state": state}) for state in states)
+    return lambda request: httpx.Response(200, text=text, request=request)
+
+
+WAIT = "/api/v2/dags/toy/dagRuns/r1/wait"
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_wait_ends_with_the_run(state: str) -> None:
+    speaker = client(token(), ("GET", WAIT, lines("queued", "running", state)))
+    assert speaker.wait("toy", "r1") == state
+
+
+def test_a_wait_that_breaks_off_is_asked_for_again() -> None:
+    speaker = client(
+        token(),
+        ("GET", WAIT, lines("running")),
+        ("GET", WAIT, says(502, {})),
+        ("GET", WAIT, lines("success")),
+    )
+    assert speaker.wait("toy", "r1", interval_s=0.01) == "success"
+
+
+def test_a_wait_is_given_up_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "PATIENCE", 2)
+    speaker = client(token(), *[("GET", WAIT, says(502, {}))] * 3)
+    with pytest.raises(AirflowUnreachable):
+        speaker.wait("toy", "r1", interval_s=0.01)
+
+
+def test_what_slipway_has_recorded_is_asked_of_its_own_api() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert dict(request.url.params) == {"dag_id": "toy", "dag_run_id": "r1"}
+        return httpx.Response(200, json={"verdict": "same"}, request=request)
+
+    assert client(token(), ("GET", "/slipway/api/dag-run", answer)).recorded("toy", "r1") == {"verdict": "same"}
+
+
 def test_a_token_that_is_no_longer_taken_is_renewed() -> None:
     path = "/api/v2/dags/toy/dagRuns/r1"
     old = ("GET", path, says(401, {"detail": "expired"}))
@@ -66,7 +120,7 @@ def test_a_token_that_is_no_longer_taken_is_renewed() -> None:
 
 def test_a_wrong_password_is_refused_with_advice_and_never_shown() -> None:
     refused = ("POST", "/auth/token", says(401, {"detail": "Invalid credentials"}))
-    with pytest.raises(AirflowRefused, match=r"HTTP 401 Invalid credentials\n  next: the password file") as caught:
+    with pytest.raises(AirflowRefused, match=r"HTTP 401 Invalid credentials\n  next: see user, password") as caught:
         client(refused).run("toy", "r1")
     assert "sesame" not in str(caught.value) + repr(LOGIN)
 

@@ -35,10 +35,13 @@ class DagRun:
     dag_id: str
     run_id: str
     conf: dict[str, Any] | None
+    run_type: str = "manual"
 
 
-def context(job: str = "deploy", conf: dict[str, Any] | None = None, run_id: str = "r1") -> dict[str, Any]:
-    return {"ti": TaskInstance(), "dag_run": DagRun(f"demo.{job}", run_id, conf)}
+def context(
+    job: str = "deploy", conf: dict[str, Any] | None = None, run_id: str = "r1", run_type: str = "manual"
+) -> dict[str, Any]:
+    return {"ti": TaskInstance(), "dag_run": DagRun(f"demo.{job}", run_id, conf, run_type)}
 
 
 @pytest.fixture

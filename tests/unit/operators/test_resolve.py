@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.errors import LeaseHeld
 from slipway.operators.lease import leased_hosts
@@ -60,6 +62,38 @@ def test_a_benchmark_is_of_what_is_deployed(store, make_context):
     assert spec.serve.args["max-num-seqs"] == 4
 
 
+class TestScheduled:
+    @pytest.fixture
+    def scheduled(self, make_context):
+        return make_context("benchmark", run_id="scheduled__1", run_type="scheduled")
+
+    @pytest.fixture
+    def deployed(self, store, make_context):
+        deploy = make_context()
+        resolve(deploy)
+        ids = deploy["ti"].xcoms["run"]
+        store.set_current(ids["run_id"], ids["revision_id"], "http://127.0.0.1:28000")
+        return ids["run_id"]
+
+    def test_it_measures_what_is_deployed(self, store, deployed, scheduled):
+        store.finish_run(deployed, State.SUCCESS)
+        assert resolve(scheduled, "benchmark") == ["1 users", "4 users"]
+
+    def test_it_is_skipped_where_nothing_is_deployed(self, store, scheduled):
+        with pytest.raises(AirflowSkipException, match="nothing is deployed"):
+            resolve(scheduled, "benchmark")
+        assert store.runs("demo") == []
+
+    def test_it_is_skipped_while_a_deploy_holds_a_host(self, store, deployed, scheduled):
+        with pytest.raises(AirflowSkipException, match=f"is held by run {deployed} of demo for deploy"):
+            resolve(scheduled, "benchmark")
+        assert [run.id for run in store.runs("demo")] == [deployed]
+
+    def test_one_that_a_person_asks_for_is_not_skipped(self, deployed, make_context):
+        with pytest.raises(LeaseHeld):
+            resolve(make_context("benchmark", run_id="r2"), "benchmark")
+
+
 def test_a_benchmark_cannot_change_the_server(store, make_context):
     deployed = make_context()
     resolve(deployed)
@@ -98,6 +132,22 @@ def test_a_second_taker_waits_and_fails_with_the_holders_name(store, make_contex
     store.finish_run(holder.id, State.SUCCESS)
     resolve(second, "teardown")
     assert [lease.purpose for lease in store.leases()] == ["teardown"]
+
+
+def test_where_the_file_refuses_a_second_taker_it_fails_at_once(store, make_context, monkeypatch, tmp_path):
+    include, folder = Path(__file__).parents[3] / "include", tmp_path / "include" / "deployments"
+    folder.mkdir(parents=True)
+    (folder.parent / "environments").symlink_to(include / "environments")
+    demo = (include / "deployments" / "demo.yaml").read_text()
+    (folder / "demo.yaml").write_text(f"{demo}\nwhen_busy: refuse\n")
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__DEPLOYMENTS_FOLDER", str(folder))
+    first = make_context()
+    resolve(first)
+    holder = first["ti"].xcoms["run"]["run_id"]
+    with pytest.raises(AirflowFailException, match=f"refused, as when_busy says: .* held by run {holder} of demo"):
+        resolve(make_context(run_id="r2"))
+    assert store.run("demo.deploy", "r2").state == State.FAILED
+    assert [lease.run_id for lease in store.leases()] == [holder]
 
 
 def test_a_database_that_fails_is_no_reason_to_wait_for_an_hour(make_context, monkeypatch, tmp_path):

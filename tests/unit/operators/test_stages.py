@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
-from slipway.errors import NotConverged
+from slipway.errors import NotConverged, SmokeFailed
 from slipway.operators.recording import Recording
 from slipway.operators.resolve import ResolveOperator
-from slipway.operators.stages import NetworkOperator, ReadyOperator, StageOperator, TeardownOperator, WeightsOperator
+from slipway.operators.stages import (
+    EnvironmentOperator,
+    NetworkOperator,
+    PreflightOperator,
+    ReadyOperator,
+    SmokeOperator,
+    StageOperator,
+    TeardownOperator,
+    WeightsOperator,
+)
 from slipway.stages.site import Outcome
+from slipway.stages.smoke import SmokeResult
 from slipway.store import State
 
 FIGURE = {"backend": "nccl", "ranks": 16, "over": "IB", "busbw": 4e10}
@@ -94,6 +106,58 @@ def test_the_model_stands_with_each_benchmark(begin):
     WeightsOperator(task_id="weights").record(again, Outcome(detail={"digest": "d2", "bytes": 9}))
     ready(again)
     assert again.store.run_by_id(again.run_id).snapshot["model"]["digest"] == "d2"
+
+
+class TestMachines:
+    FACTS: ClassVar = {"here": {"cpus": 2, "cpu_model": "AMD EPYC", "gpus": []}}
+
+    def look(self, recording, facts=FACTS) -> None:
+        PreflightOperator(task_id="preflight").record(recording, Outcome(detail={"hosts": facts}))
+
+    def environment(self, recording) -> None:
+        EnvironmentOperator(task_id="environment").record(recording, Outcome(detail={"versions": {"vllm": "0.32.0"}}))
+
+    def snapshot(self, recording):
+        return recording.store.run_by_id(recording.run_id).snapshot
+
+    def test_a_benchmark_has_the_machines_that_its_deploy_found(self, begin):
+        deploy = begin("deploy", "one")
+        self.look(deploy)
+        ready(deploy)
+        benchmark = begin("benchmark", "two")
+        self.environment(benchmark)
+        kept = self.snapshot(benchmark)
+        assert (kept["hosts"], kept["hardware"]) == (self.FACTS, "127.0.0.2: 2 x AMD EPYC")
+        assert kept["versions"] == {"vllm": "0.32.0"}
+
+    def test_a_deploy_has_those_that_it_found_itself(self, begin):
+        first, second = begin("deploy", "one"), begin("deploy", "two")
+        self.look(first)
+        ready(first)
+        self.look(second, {"here": {"cpus": 4, "cpu_model": "Xeon"}})
+        self.environment(second)
+        assert self.snapshot(second)["hardware"] == "127.0.0.2: 4 x Xeon"
+
+
+def smoked(recording, *, passed: bool, **detail) -> None:
+    checks = [SmokeResult("chat", passed, "7 tokens", 0.1, {})]
+    SmokeOperator(task_id="smoke").record(recording, Outcome(detail={"checks": checks, **detail}))
+
+
+def test_a_server_that_answers_wrongly_is_worse(begin):
+    deploy = begin("deploy", "one")
+    with pytest.raises(SmokeFailed):
+        smoked(deploy, passed=False)
+    run = deploy.store.run_by_id(deploy.run_id)
+    assert (run.verdict, run.verdict_reason) == ("worse", "it answers wrongly: chat: 7 tokens")
+    assert deploy.store.smoke(deploy.run_id)
+
+
+def test_a_server_that_answers_rightly_is_not_judged_by_that(begin):
+    deploy = begin("deploy", "one")
+    smoked(deploy, passed=True, accuracy=0.75)
+    assert deploy.store.run_by_id(deploy.run_id).verdict is None
+    assert deploy.detail == {"passed": 1, "asked": 1, "accuracy": 0.75}
 
 
 def teardown(recording, not_reached) -> None:

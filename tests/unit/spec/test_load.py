@@ -214,7 +214,7 @@ class TestOverrides:
         [
             ({"user": [1]}, "conf: user: unknown key, did you mean 'users'?"),
             ({"users": []}, "benchmark.levels"),
-            ({"users": [0]}, "benchmark.levels.0"),
+            ({"users": [0]}, "conf: users.0"),
             ({"rates": [-1.5]}, "benchmark.levels.1.rate"),
             ({"users": "10"}, "conf: users"),
             ({"seconds": 0}, "conf: seconds"),

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import SmokeFailed
+from slipway.hosts import LocalHost
 from slipway.spec import load_deployment
-from slipway.stages import smoke
+from slipway.stages import accuracy, smoke
+from slipway.stages.site import Site
 
 ROOT = Path(__file__).parents[3]
 GIVEN = json.loads((ROOT / "tests/data/vllm-0.32.0/smoke.json").read_text())
@@ -96,3 +98,72 @@ def test_failed_checks_are_named_together(spec):
     assert "chat: status 404" in str(caught.value)
     assert "stream: status 404" in str(caught.value)
     smoke.require_passed([judged(spec, name, GIVEN[name]) for name in GIVEN])
+
+
+def said(text: str, status: int = 200):
+    body = json.dumps({"choices": [{"message": {"content": text}}]})
+    return {"status": status, "body": body, "seconds": 0.5}
+
+
+class TestAccuracy:
+    def test_the_questions_are_few_and_each_knows_its_answer(self):
+        assert 20 <= len(accuracy.questions()) <= 30
+        assert all(
+            known.expect and accuracy.right(known, f"It is {known.expect[0]}.") for known in accuracy.questions()
+        )
+        assert len({known.ask for known in accuracy.questions()}) == len(accuracy.questions())
+
+    @pytest.mark.parametrize(
+        ("text", "right"),
+        [("7 + 5 = 12.", True), ("Twelve", True), ("It is 120", False), ("12.5", False), ("112", False), ("", False)],
+    )
+    def test_an_answer_is_words_of_its_own(self, text, right):
+        assert accuracy.right(accuracy.Known("What is 7 + 5?", ("12", "twelve")), text) is right
+
+    def test_the_score_is_held_against_the_floor(self):
+        given = [said(known.expect[0]) for known in accuracy.questions()]
+        given[:6] = [said("I do not know.")] * 5 + [said("Paris", status=500)]
+        result, score = smoke.marked(given, 0.75)
+        assert (result.passed, score, result.seconds) == (True, 0.75, 12.0)
+        assert result.detail == "18 of 24 questions answered rightly, 75% are wanted"
+        assert [row["right"] for row in result.transcript["answers"]].count(False) == 6
+        assert not smoke.marked(given, 0.76)[0].passed
+
+    def test_what_is_no_answer_is_not_right(self):
+        for wrong in (UNREACHABLE, {**said(""), "body": "<html>"}, {**said(""), "body": "{}"}):
+            result, score = smoke.marked([wrong] * len(accuracy.questions()), 0.01)
+            assert (result.passed, score) == (False, 0.0)
+
+
+class TestTheGate:
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """Every request that the stage makes; the real server's answers, and "Paris" to every question of the set."""
+        asked = []
+
+        def answers(_host, _spec, requests):
+            asked.extend(requests)
+            known = list(GIVEN.values())
+            return known if len(requests) == len(known) else [said("Paris")] * len(requests)
+
+        monkeypatch.setattr(smoke, "answers", answers)
+        return asked
+
+    def converge(self, spec, floor):
+        gated = spec.model_copy(update={"verdict": spec.verdict.model_copy(update={"accuracy_floor": floor})})
+        return smoke.converge(Site(gated, {"here": LocalHost("here")}, say=lambda _: None)).detail
+
+    def test_it_is_asked_only_where_the_file_wants_it(self, spec, asked):
+        assert "accuracy" not in self.converge(spec, None)
+        assert len(asked) == 5
+
+    def test_below_the_floor_a_check_fails(self, spec, asked):
+        detail = self.converge(spec, 0.5)
+        assert detail["accuracy"] == 1 / 24
+        assert [result.name for result in detail["checks"] if not result.passed] == ["accuracy"]
+        assert len(asked) == 5 + 24
+        assert self.converge(spec, 0.04)["checks"][-1].passed
+
+    def test_a_server_that_answers_wrongly_is_asked_no_more(self, spec, asked, monkeypatch):
+        monkeypatch.setattr(smoke, "answers", lambda *_: [UNREACHABLE] * 5)
+        assert "accuracy" not in self.converge(spec, 0.5)

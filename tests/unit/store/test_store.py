@@ -441,6 +441,67 @@ class TestHistory:
         store.finish_run(benchmarked(store, "failed"), State.FAILED)
         assert store.history(begin(store, "now"), 10) == []
 
+    def test_another_accelerator_is_left_out(self, store: Store) -> None:
+        for name, hardware in (("a", "8 x H800"), ("b", "8 x H20"), ("c", None)):
+            run = benchmarked(store, name)
+            if hardware:
+                store.add_snapshot(run, {"hardware": hardware})
+        run = begin(store, "now")
+        store.add_snapshot(run, {"hardware": "8 x H20"})
+        assert [cell.artifacts for cell in store.history(run, 10)] == ["/b"]
+        assert [cell.artifacts for cell in store.other_kinds(run, 10)] == ["/c", "/a"]
+        assert [cell.artifacts for cell in store.other_kinds(run, 10, limit=1)] == ["/c"]
+
+    def test_the_other_kinds_are_valid_and_of_the_same_deployment_and_load(self, store: Store) -> None:
+        elsewhere = spec(hosts=[{"name": "head", "address": "10.0.0.2", "gpus": 2}])
+        benchmarked(store, "moved", elsewhere)
+        benchmarked(store, "same")
+        benchmarked(store, "invalid", elsewhere, validity=Validity.INVALID)
+        benchmarked(store, "other load", elsewhere, users=50)
+        benchmarked(store, "other deployment", spec(name="other"))
+        assert [cell.artifacts for cell in store.other_kinds(begin(store, "now"), 10)] == ["/moved"]
+
+
+def started(store: Store, name: str, seconds: float, actions: int = 1, wanted: DeploymentSpec | None = None) -> int:
+    """A successful run that found its server ready, and had started it unless ``actions`` is 0."""
+    run = begin(store, name, wanted)
+    store.finish_stage(store.begin_stage(run, "serve"), actions=actions)
+    store.finish_stage(store.begin_stage(run, "ready"), detail={"time_to_ready_s": seconds})
+    store.finish_run(run, State.SUCCESS)
+    return run
+
+
+class TestStarts:
+    def test_only_a_run_that_started_the_server_has_a_time_to_ready(self, store: Store) -> None:
+        assert store.start_s(started(store, "a", 81.25)) == 81.25
+        assert store.start_s(started(store, "b", 81.25, actions=0)) is None
+        assert store.start_s(begin(store, "c")) is None
+
+    def test_earlier_starts_newest_first(self, store: Store) -> None:
+        for seconds in (1.5, 2.5, 3.5):
+            started(store, f"{seconds}", seconds)
+        started(store, "found it ready", 3.5, actions=0)
+        started(store, "elsewhere", 9.5, wanted=spec(hosts=[{"name": "head", "address": "10.0.0.2", "gpus": 2}]))
+        store.finish_run(started(store, "failed", 8.5), State.FAILED)
+        run = started(store, "now", 7.5)
+        assert store.starts_s(run) == [3.5, 2.5, 1.5]
+        assert store.starts_s(run, limit=1) == [3.5]
+
+    def test_a_start_without_its_time_is_left_out(self, store: Store) -> None:
+        run = begin(store, "a")
+        store.finish_stage(store.begin_stage(run, "serve"), actions=1)
+        store.finish_stage(store.begin_stage(run, "ready"))
+        store.finish_run(run, State.SUCCESS)
+        assert store.starts_s(begin(store, "now")) == []
+
+
+def test_a_run_is_judged_and_goes_on(store: Store) -> None:
+    run = begin(store)
+    store.judge_run(run, "worse", "it answers wrongly")
+    store.finish_run(run, State.FAILED)
+    found = store.run_by_id(run)
+    assert (found.verdict, found.verdict_reason, found.state) == ("worse", "it answers wrongly", State.FAILED)
+
 
 PHASES = [{"name": "process", "began_s": 0.0, "seconds": 13.5}, {"name": "weights", "began_s": 13.5, "seconds": 7.0}]
 
