@@ -40,7 +40,7 @@ check: dev ## Lint, types, layers, shell, unit and DAG tests
 test: check model ## Everything: check, integration tests, the end-to-end run
 	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags -m "not slow"
 
-test-faults: dev model ## Provoke every fault for real, and see that its cause is named (some 15 minutes)
+test-faults: dev model ## Provoke every fault for real, and see whether its cause is named
 	$(BIN)/python -m pytest -n 2 tests/faults
 
 model: $(MODEL)/config.json $(TINY)/config.json ## Make the models of demo and rehearsal, where they are missing
