@@ -37,7 +37,7 @@ def dagbag():
 
 def test_every_file_loads(dagbag):
     assert dagbag.import_errors == {}
-    jobs = {"deploy", "benchmark", "teardown"}
+    jobs = {"preflight", "deploy", "benchmark", "teardown"}
     assert set(dagbag.dags) == {f"{name}.{job}" for name in ("demo", "deepseek-r1") for job in jobs}
 
 
@@ -76,14 +76,47 @@ def test_retries_where_they_can_help(dagbag):
     assert {name for name, count in retries.items() if count == 0} == {"smoke"}
 
 
-@pytest.mark.parametrize("job", ["deploy", "benchmark", "teardown"])
+@pytest.mark.parametrize("job", ["preflight", "deploy", "benchmark", "teardown"])
 def test_the_first_task_waits_an_hour_for_the_hosts(dagbag, job):
     resolve = dagbag.dags[f"demo.{job}"].get_task("resolve")
     assert resolve.retries * resolve.retry_delay.total_seconds() == 3600
     assert not resolve.retry_exponential_backoff
 
 
-@pytest.mark.parametrize("job", ["deploy", "benchmark", "teardown"])
+def test_the_preflight_dag_looks_and_ends(dagbag):
+    dag = dagbag.dags["demo.preflight"]
+    assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == {
+        "resolve": {"preflight"},
+        "preflight": set(),
+    }
+    assert dag.get_task("preflight").alone
+    assert not dagbag.dags["demo.deploy"].get_task("preflight").alone
+    assert set(dag.params) == {"reason"}
+
+
+def test_the_preflight_dag_runs_by_itself_where_the_file_says_when():
+    import pendulum
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    from slipway.operators.dag import dag_arguments
+    from slipway.spec import load_deployment
+
+    spec = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
+    assert dag_arguments(spec, "preflight", "")["schedule"] is None
+    nightly = spec.preflight.model_copy(update={"schedule": "30 2 * * *", "timezone": "Europe/Berlin"})
+    asked = spec.model_copy(update={"preflight": nightly})
+    assert dag_arguments(asked, "deploy", "")["schedule"] is None
+    arguments = dag_arguments(asked, "preflight", "")
+    assert arguments["catchup"] is False
+    timetable = coerce_to_core_timetable(arguments["schedule"])
+    restriction = TimeRestriction(earliest=None, latest=None, catchup=False)
+    planned = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction).run_after
+    assert 0 < (planned - pendulum.now()).total_seconds() <= 25 * 3600
+    assert planned.in_timezone("Europe/Berlin").strftime("%H:%M") == "02:30"
+
+
+@pytest.mark.parametrize("job", ["preflight", "deploy", "benchmark", "teardown"])
 def test_each_dag_says_what_it_is(dagbag, job):
     dag = dagbag.dags[f"demo.{job}"]
     assert dag.max_active_runs == 1

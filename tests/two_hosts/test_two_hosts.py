@@ -72,9 +72,12 @@ def test_every_stage_reaches_both_hosts(first, lines):
     assert {name for name, outcome in first.items() if outcome.actions} == {"weights", "ray_cluster", "serve"}
     assert first["weights"].actions == 2
     assert first["ray_cluster"].detail["gpus"] == {"10.77.0.1": 1.0, "10.77.0.2": 1.0}
-    for check in ("python", "disk", "gpus", "ports"):
-        assert [line for line in lines if line.startswith(f"[one] ok   {check}")]
-        assert [line for line in lines if line.startswith(f"[two] ok   {check}")]
+    assert first["preflight"].detail["verdict"].startswith("fit: 2 hosts, 24 checks")
+    assert first["preflight"].detail["verdict"] in lines
+    rows = [line.split()[:2] for line in lines]
+    for check in ("python", "disk", "ports", "routes"):
+        assert ["one", check] in rows
+        assert ["two", check] in rows
 
 
 def test_each_host_has_its_own_disk(first, opened):

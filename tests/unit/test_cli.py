@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 
 from slipway.cli import main
+from slipway.cli.preflight import show_preflight
 from slipway.cli.results import show_benchmark, show_failure, show_leases, show_starts
+from slipway.results.preflight import Check, State
 from slipway.spec import load_deployment
 from slipway.store import Lease, Run, RunStart, Start, open_store
 from slipway.store import schema as store_schema
@@ -112,6 +114,27 @@ def test_the_networks_figure_stands_below_the_cells():
     assert "Network: 2 ranks, gloo over sockets: 4 MiB all-reduce 2.00 GB/s busbw" in console.export_text()
     show_benchmark(console, Run(**known | {"snapshot": {}}), [])
     assert "Network" not in console.export_text()
+
+
+CHECKS = [
+    Check("one", "disk", State.OK, "80 GiB free"),
+    Check("two", "clock", State.WARN, "5 s away", "set up chrony"),
+]
+
+
+@pytest.mark.parametrize(
+    ("job", "state", "whole"),
+    [("preflight", "success", True), ("deploy", "failed", True), ("deploy", "success", False)],
+)
+def test_a_preflight_shows_its_verdict_and_what_is_to_be_looked_at(job, state, whole):
+    console = Console(record=True, width=120)
+    known = dict.fromkeys(field.name for field in fields(Run))
+    show_preflight(console, Run(**known | {"id": 7, "deployment": "pair", "job": job, "state": state}), CHECKS)
+    first, *lines = console.export_text().splitlines()
+    assert first == "Preflight of pair, run 7: fit: 2 hosts, 2 checks, 1 warning"
+    rows = [line.split() for line in lines]
+    assert ["two", "clock", "warn", "5", "s", "away;", "next:", "set", "up", "chrony"] in rows
+    assert (["one", "disk", "ok", "80", "GiB", "free"] in rows) is whole
 
 
 def test_who_holds_a_host_is_one_line():

@@ -64,7 +64,10 @@ def _add_runs(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     up = command("up", runs.up)
     up.add_argument("file", type=Path, metavar="FILE")
     up.add_argument(
-        "--job", choices=("deploy", "benchmark", "teardown"), default="deploy", help="what to run (default: deploy)"
+        "--job",
+        choices=("preflight", "deploy", "benchmark", "teardown"),
+        default="deploy",
+        help="what to run (default: deploy)",
     )
     up.add_argument("--conf", default="{}", metavar="JSON", help="what this run changes of the file")
     command("down", runs.down)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipway.cli.files import loaded
+from slipway.cli.preflight import preflight_checks, show_preflight
 from slipway.diagnosis import told as told_cause
 from slipway.embedded import load_settings
 from slipway.results import Distribution, Measurement, startup
@@ -35,7 +36,7 @@ NARROW: dict[str, Any] = {"box": SIMPLE_HEAD, "pad_edge": False, "padding": (0, 
 
 
 def results(arguments: argparse.Namespace) -> int:
-    """Show the last runs, and the benchmark of the newest one that has figures."""
+    """Show the last runs, the newest preflight, and the benchmark of the newest run that has figures."""
     console = Console()
     with open_results() as store:
         runs = store.runs(arguments.deployment, arguments.runs)
@@ -45,7 +46,10 @@ def results(arguments: argparse.Namespace) -> int:
         show_redeploy(console, next((run for run in runs if run.job == "deploy"), None))
         for name in dict.fromkeys(run.deployment for run in runs):
             show_starts(console, store.starts(name))
+        looked = next(((run, checks) for run in runs if (checks := preflight_checks(store, run))), None)
         measured = next(((run, cells) for run in runs if (cells := store.cells(run.id))), None)
+    if looked:
+        show_preflight(console, *looked)
     if measured:
         show_benchmark(console, *measured)
     return 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from slipway.cli.preflight import preflight_checks, show_preflight
 from slipway.cli.results import open_results, show_benchmark
 from slipway.embedded import (
     Login,
@@ -51,7 +52,7 @@ def up(arguments: argparse.Namespace) -> int:
         _say(console)(f"{dag_id}, run {run_id}")
         outcome = follow(client, dag_id, run_id, console=console, progress=_progress(_as_run(spec, conf)))
     _show(console, settings, dag_id, run_id)
-    _show_where(_say(console), login, spec, serves=outcome.ok and arguments.job != "teardown")
+    _show_where(_say(console), login, spec, serves=outcome.ok and arguments.job in ("deploy", "benchmark"))
     return 0 if outcome.ok else 1
 
 
@@ -105,6 +106,9 @@ def _show(console: Console, settings: Settings, dag_id: str, run_id: str) -> Non
     with open_results() as store:
         run = store.run(dag_id, run_id)
         cells = store.cells(run.id) if run else []
+        checks = preflight_checks(store, run) if run else []
+    if run and checks:
+        show_preflight(console, run, checks)
     if run and cells:
         show_benchmark(console, run, cells)
 

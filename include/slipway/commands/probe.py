@@ -32,6 +32,17 @@ def counters(root: str, roles: Sequence[str]) -> Command:
     return kit.call(root, "probe", "counters", {"folder": Layout(root).agents, "roles": list(roles)})
 
 
+def network(root: str, address: str, peers: Iterable[Mapping[str, object]]) -> Command:
+    """Where ``address`` is on the host, and the way from it to each of ``peers``: a name, an address, a port."""
+    return kit.call(root, "probe", "network", {"address": address, "peers": [dict(peer) for peer in peers]})
+
+
+def reading(root: str, folder: str, *, seconds: float, limit_bytes: int) -> Command:
+    """How fast the folder's storage is read, by a sample."""
+    asked = {"folder": folder, "seconds": seconds, "limit_bytes": limit_bytes}
+    return kit.call(root, "probe", "reading", asked)
+
+
 def http(root: str, requests: Sequence[Mapping[str, object]], *, timeout_s: float) -> Command:
     """HTTP requests made on the host, one after the other; ``timeout_s`` bounds all of them together."""
     return kit.call(root, "probe", "http", {"requests": [dict(request) for request in requests]}, timeout_s=timeout_s)

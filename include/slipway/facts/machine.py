@@ -35,6 +35,36 @@ def taken_ports(host: Host, root: str, ports: Iterable[int]) -> list[TakenPort]:
     ]
 
 
+@dataclass(frozen=True)
+class Peer:
+    """Another host as one host sees it. ``local``: its address is on this host; ``fault``: why it does not answer."""
+
+    name: str
+    address: str
+    local: bool
+    interface: str | None
+    source: str | None
+    fault: str | None
+
+
+@dataclass(frozen=True)
+class Links:
+    """The cluster network on one host. ``interface`` carries its address; ``infiniband`` has port states by device."""
+
+    local: bool
+    interface: str | None
+    interfaces: Mapping[str, Sequence[str]]
+    peers: Sequence[Peer]
+    infiniband: Mapping[str, Mapping[str, str]]
+    namespace: str
+
+
+def links(host: Host, root: str, address: str, peers: Iterable[Mapping[str, object]]) -> Links:
+    """Where ``address`` is on the host, and its way to each peer: a name, an address, a port."""
+    answer = kit.reply(host.run(probe.network(root, address, peers)))
+    return Links(**{**answer, "peers": [Peer(**peer) for peer in answer["peers"]]})
+
+
 def gpu_memory(host: Host, root: str) -> dict[int, int | None]:
     """Bytes in use on each GPU, by its number, that no living process accounts for; None where that is not known.
 

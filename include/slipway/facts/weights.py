@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from slipway.commands import kit, weights
+from slipway.commands import kit, probe, weights
 from slipway.hosts import Host
 from slipway.spec import DeploymentSpec
+
+SAMPLE_S = 2.0
+SAMPLE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Weights:
     problems: tuple[str, ...]
     took: Mapping[str, Any] = field(default_factory=dict)
     source_digest: str | None = None
+    needed_bytes: int = 0
+    """The room that staging still takes."""
 
 
 def parse_weights(data: Mapping[str, Any]) -> Weights:
@@ -39,7 +44,28 @@ def parse_weights(data: Mapping[str, Any]) -> Weights:
         problems=tuple(data.get("problems", ())),
         took=staged.get("took", {}),
         source_digest=data.get("source_digest"),
+        needed_bytes=data.get("needed_bytes", 0),
     )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A sample of a storage: ``bytes`` read in ``seconds``; ``direct`` where the page cache had no part in it."""
+
+    bytes: int
+    seconds: float
+    direct: bool
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """None where there was too little to read."""
+        return self.bytes / self.seconds if self.bytes else None
+
+
+def reading(host: Host, spec: DeploymentSpec, folder: str) -> Reading:
+    """Read a short sample of a model's folder: 256 MiB and 2 seconds at most, and never more than a quarter."""
+    asked = probe.reading(spec.root, folder, seconds=SAMPLE_S, limit_bytes=SAMPLE_BYTES)
+    return Reading(**kit.reply(host.run(asked)))
 
 
 def staged(host: Host, spec: DeploymentSpec) -> Weights:

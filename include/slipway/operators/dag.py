@@ -1,4 +1,4 @@
-"""What the three DAGs of a deployment have in common."""
+"""What the DAGs of a deployment have in common."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def _callbacks() -> dict[str, Any]:
 
 def schedule(spec: DeploymentSpec, job: str) -> CronTriggerTimetable | None:
     """When the job runs by itself. A DAG that is new, or was paused, waits for its next time."""
-    asked = spec.benchmark
-    if job != "benchmark" or not asked.schedule:
+    asked = spec.preflight if job == "preflight" else spec.benchmark
+    if job not in ("preflight", "benchmark") or not asked.schedule:
         return None
     return CronTriggerTimetable(asked.schedule, timezone=asked.timezone)
 

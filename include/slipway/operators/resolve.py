@@ -10,7 +10,14 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from slipway.errors import LeaseHeld, SlipwayError, SpecError
 from slipway.operators.lease import LEASE_S, leased_hosts
 from slipway.operators.recording import RUN, open_results
-from slipway.spec import BenchmarkOverrides, DeploymentSpec, DeployOverrides, Overrides, TeardownOverrides
+from slipway.spec import (
+    BenchmarkOverrides,
+    DeploymentSpec,
+    DeployOverrides,
+    Overrides,
+    PreflightOverrides,
+    TeardownOverrides,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,16 +27,21 @@ if TYPE_CHECKING:
 CONF: dict[str, type[Overrides]] = {
     "deploy": DeployOverrides,
     "benchmark": BenchmarkOverrides,
+    "preflight": PreflightOverrides,
     "teardown": TeardownOverrides,
 }
 """What the conf of each job may hold."""
+
+OF_THE_FILE = ("deploy", "preflight")
+"""Jobs that take the deployment file as it is now."""
 
 
 class ResolveOperator(BaseOperator):
     """Refuses a file or conf that is wrong, with every fault named; answers the load levels of this run.
 
-    A benchmark or a teardown is of what runs, so it takes the revision that is deployed; a deploy takes the file. While
-    another run holds a host, Airflow tries again as often as the DAG says; nothing else is tried again.
+    A benchmark or a teardown is of what runs, so it takes the revision that is deployed; a deploy takes the file, and
+    so does a preflight, which is about the next deploy. While another run holds a host, Airflow tries again as often
+    as the DAG says; nothing else is tried again.
     """
 
     custom_operator_name = "Resolve"
@@ -120,9 +132,9 @@ class ResolveOperator(BaseOperator):
             raise
 
     def _base(self, store: Store) -> tuple[DeploymentSpec, str]:
-        """What the conf is applied to, with its lock: the files for a deploy, else the revision that is deployed."""
+        """What the conf is applied to, with its lock: the files for a deploy or a preflight, else what is deployed."""
         current = store.current(self.deployment)
-        if current and self.job != "deploy":
+        if current and self.job not in OF_THE_FILE:
             return store.spec(current.revision_id), store.lock(current.revision_id)
         if self.job == "benchmark":
             raise SpecError(

@@ -52,14 +52,27 @@ class StageOperator(BaseOperator):
 
 
 class PreflightOperator(StageOperator):
+    """Keeps the whole table, and only then fails for a host that is not fit. ``alone``: the run ends with it."""
+
     stage = "preflight"
+    without_lost_hosts = True
     custom_operator_name = "Preflight"
 
+    def __init__(self, *, alone: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.alone = alone
+
     def record(self, recording: Recording, outcome: Outcome) -> None:
+        from slipway.stages.preflight import require_fit
+        from slipway.store import State
         from slipway.verdicts.kind import hardware
 
         hosts = outcome.detail["hosts"]
+        recording.detail.pop("hosts", None)
         recording.store.add_snapshot(recording.run_id, {"hosts": hosts, "hardware": hardware(recording.spec, hosts)})
+        require_fit(outcome.detail)
+        if self.alone:
+            recording.store.finish_run(recording.run_id, State.SUCCESS)
 
 
 class EnvironmentOperator(StageOperator):

@@ -1,7 +1,8 @@
 """Prints what a serving environment is made of, as one JSON object; run by that environment's own Python.
 
 ``{"python": "3.12.1", "vllm": "0.33.0", "ray": "2.60.0", "torch": "2.14.0", "transformers": "5.20.2", "cuda": "13.0",
-"nccl": "2.30.7"}``. What is not installed is null; so are ``cuda`` and ``nccl`` where torch was built without CUDA.
+"nccl": "2.30.7", "driver": "580.159.04"}``. What is not installed is null; so are ``cuda`` and ``nccl`` where torch was
+built without CUDA, and ``driver`` where none is loaded.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def versions() -> dict[str, str | None]:
         "transformers": _installed("transformers"),
         "cuda": cuda,
         "nccl": _nccl() if cuda else None,
+        "driver": _driver(),
     }
 
 
@@ -41,6 +43,10 @@ def _cuda() -> str | None:
         return None
     constants = runpy.run_path(str(Path(found.origin).with_name("version.py")))
     return str(constants["cuda"]) if constants.get("cuda") else None
+
+
+def _driver(module: Path = Path("/sys/module/nvidia/version")) -> str | None:
+    return module.read_text(encoding="ascii").strip() if module.exists() else None
 
 
 def _nccl() -> str:

@@ -10,7 +10,13 @@ from slipway.spec.load import (
     parse_overrides,
     revision_id,
 )
-from slipway.spec.overrides import BenchmarkOverrides, DeployOverrides, Overrides, TeardownOverrides
+from slipway.spec.overrides import (
+    BenchmarkOverrides,
+    DeployOverrides,
+    Overrides,
+    PreflightOverrides,
+    TeardownOverrides,
+)
 from slipway.spec.types import DeploymentSpec, HostSpec, Level
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "Layout",
     "Level",
     "Overrides",
+    "PreflightOverrides",
     "TeardownOverrides",
     "canonical",
     "load_deployment",

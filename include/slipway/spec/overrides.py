@@ -71,8 +71,12 @@ class TeardownOverrides(Part):
     """Why this run: kept with its result."""
 
     def apply(self, spec: DeploymentSpec) -> DeploymentSpec:
-        """A teardown changes nothing of the file."""
+        """The file as it is."""
         return spec
 
 
-Overrides = BenchmarkOverrides | DeployOverrides | TeardownOverrides
+class PreflightOverrides(TeardownOverrides):
+    """The conf of a preflight run."""
+
+
+Overrides = BenchmarkOverrides | DeployOverrides | PreflightOverrides | TeardownOverrides

@@ -130,6 +130,16 @@ class WeightsSpec(Part):
     code when it is loaded. vLLM loads the weights from safetensors alone in any case."""
 
 
+class PreflightSpec(Part):
+    """The look at the hosts before anything is started; it is the first stage of a deploy, and a DAG of its own."""
+
+    schedule: Cron | None = None
+    """When `<name>.preflight` runs by itself, as cron's five fields: `30 2 * * *` for every night. Runs that were
+    missed are not made up for."""
+    timezone: Zone = "UTC"
+    """The time zone of `schedule`, by its IANA name."""
+
+
 class RayPorts(Part):
     """All ports of the Ray cluster, pinned: the same on each host."""
 
@@ -388,7 +398,8 @@ class DeploymentSpec(Part):
     version: Literal[1]
     """The version of this format."""
     name: Name
-    """The deployment's name: its DAGs are `<name>.deploy`, `<name>.benchmark`, `<name>.teardown`."""
+    """The deployment's name: its DAGs are `<name>.preflight`, `<name>.deploy`, `<name>.benchmark` and
+    `<name>.teardown`."""
     description: str = ""
     """A sentence or two, shown in Airflow."""
     tags: tuple[str, ...] = ()
@@ -406,6 +417,8 @@ class DeploymentSpec(Part):
     """The serving environment."""
     weights: WeightsSpec
     """The model."""
+    preflight: PreflightSpec = PreflightSpec()
+    """The look at the hosts."""
     ray: RaySpec = RaySpec()
     """The Ray cluster."""
     serve: ServeSpec

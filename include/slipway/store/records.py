@@ -25,7 +25,7 @@ class RunStart:
 
     deployment: str
     job: str
-    """deploy, benchmark, teardown."""
+    """preflight, deploy, benchmark, teardown."""
     dag_id: str
     dag_run_id: str
     revision_id: str | None = None

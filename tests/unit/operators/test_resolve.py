@@ -103,6 +103,17 @@ def test_a_benchmark_cannot_change_the_server(store, make_context):
         resolve(make_context("benchmark", {"serve_args": {}}, "r2"), "benchmark")
 
 
+def test_a_preflight_is_of_the_file_whatever_runs(store, make_context):
+    deployed = make_context(conf={"serve_args": {"max-num-seqs": 4}})
+    resolve(deployed)
+    ids = deployed["ti"].xcoms["run"]
+    store.set_current(ids["run_id"], ids["revision_id"], "http://127.0.0.1:28000")
+    store.finish_run(ids["run_id"], State.SUCCESS)
+    looked = make_context("preflight", run_id="r2")
+    resolve(looked, "preflight")
+    assert store.spec(looked["ti"].xcoms["run"]["revision_id"]).serve.args["max-num-seqs"] == 16
+
+
 def test_a_teardown_needs_no_deployment(store, make_context):
     assert resolve(make_context("teardown"), "teardown") == ["1 users", "4 users"]
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from slipway.errors import NotConverged, SmokeFailed
+from slipway.errors import HostUnfit, NotConverged, SmokeFailed
 from slipway.operators.recording import Recording
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import (
@@ -178,5 +178,31 @@ def test_a_teardown_that_missed_a_host_is_not_the_end_of_the_run(begin):
     assert run.store.current("demo") is None
 
 
-def test_only_a_teardown_goes_on_without_a_host():
-    assert [kind for kind in StageOperator.__subclasses__() if kind.without_lost_hosts] == [TeardownOperator]
+def preflight(recording, state, *, alone) -> None:
+    row = {"host": "one", "name": "disk", "state": state, "found": "1 GiB free", "next_step": "free space"}
+    outcome = Outcome(detail={"verdict": "told", "checks": [row], "hosts": {"one": {"cpus": 2}}, "transient": False})
+    recording.detail = dict(outcome.detail)
+    PreflightOperator(task_id="preflight", alone=alone).record(recording, outcome)
+
+
+def test_a_preflight_of_its_own_ends_its_run(begin):
+    run, deploy = begin("preflight", "one"), begin("deploy", "two")
+    preflight(run, "warn", alone=True)
+    preflight(deploy, "ok", alone=False)
+    assert run.store.run_by_id(run.run_id).state == State.SUCCESS
+    assert run.store.run_by_id(deploy.run_id).state == State.RUNNING
+
+
+def test_a_host_that_is_not_fit_keeps_its_table(begin):
+    run = begin("preflight", "one")
+    with pytest.raises(HostUnfit, match=r"^\[one\] not fit .*\n  \[one\] disk: 1 GiB free\n  next: free space"):
+        preflight(run, "FAIL", alone=True)
+    assert run.detail["checks"][0]["state"] == "FAIL"
+    assert "hosts" not in run.detail
+    assert run.store.run_by_id(run.run_id).snapshot["hosts"] == {"one": {"cpus": 2}}
+    assert run.store.run_by_id(run.run_id).state == State.RUNNING
+
+
+def test_two_stages_go_on_without_a_host():
+    kinds = [kind for kind in StageOperator.__subclasses__() if kind.without_lost_hosts]
+    assert kinds == [PreflightOperator, TeardownOperator]

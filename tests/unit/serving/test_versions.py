@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-NONE = {"vllm": None, "ray": None, "torch": None, "transformers": None, "cuda": None, "nccl": None}
+from slipway.serving import versions
+
+NONE = {"vllm": None, "ray": None, "torch": None, "transformers": None, "cuda": None, "nccl": None, "driver": None}
 
 
 def install(site: Path, name: str, version: str) -> None:
@@ -50,3 +52,8 @@ def test_torch_with_cuda_tells_its_nccl(run, site: Path) -> None:
     (site / "torch" / "cuda" / "nccl.py").write_text("def version():\n    return (2, 30, 7)\n")
     found = json.loads(run("versions").stdout)
     assert (found["torch"], found["cuda"], found["nccl"]) == ("2.14.0", "13.0", "2.30.7")
+
+
+def test_the_driver_is_the_kernel_module_s_own_word(tmp_path: Path) -> None:
+    (tmp_path / "version").write_text("580.159.04\n")
+    assert versions._driver(tmp_path / "version") == "580.159.04"

@@ -97,6 +97,19 @@ def test_all_shipped_deployments_load():
         ("address: 10.0.0.1}", "address: 10.0.0.1}, {name: b, address: 10.0.0.1}", "address '10.0.0.1' stands twice"),
         ("address: 10.0.0.1", "address: 127.0.0.1", "hosts: a: Ray replaces 127.0.0.1"),
         ("root: /srv/slipway", "root: srv", "root: 'srv' is not absolute"),
+        *(
+            (
+                "name: tiny\nroot",
+                f"name: tiny\npreflight: {{{key}: {value}}}\nroot",
+                f"preflight.{key}: {fault}",
+            )
+            for key, value, fault in (
+                ("schedule", "61 2 * * *", "'61 2 * * *' is not cron's five fields"),
+                ("schedule", "0 0 2 * * *", "'0 0 2 * * *' is not cron's five fields"),
+                ("schedule", "'@daily'", "'@daily' is not cron's five fields"),
+                ("timezone", "Berlin", "'Berlin' is no time zone"),
+            )
+        ),
         ("name: tiny\nroot", "name: tiny\nray: {ports: {gcs: 20100}}\nroot", "Ray's ports overlap"),
     ],
 )

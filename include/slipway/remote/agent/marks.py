@@ -9,6 +9,8 @@ import os
 import secrets
 from pathlib import Path
 
+from slipway.remote.processes import look
+
 NAME = "SLIPWAY_ROLE"
 
 
@@ -20,6 +22,15 @@ def fresh_mark(place: Path) -> str:
 def own_mark() -> str:
     """The mark that this process was started with."""
     return os.environ[NAME]
+
+
+def nearest_mark(pid: int | None) -> str | None:
+    """The mark of a process, or of the nearest one that it descends from: a title, as vLLM's, may lie over its own."""
+    while pid and (process := look(pid)) is not None:
+        if mark := mark_of(pid):
+            return mark
+        pid = process.parent
+    return None
 
 
 def mark_of(pid: int) -> str | None:

@@ -7,10 +7,9 @@ import subprocess
 import time
 from typing import Any
 
-from slipway.remote.agent.marks import mark_of
+from slipway.remote.agent.marks import nearest_mark
 from slipway.remote.probe.gpus import PROCESS_FIELDS, parse_processes, query, rows
 from slipway.remote.probe.ports import describe
-from slipway.remote.processes import look
 from slipway.remote.request import Request
 
 LOAD_FIELDS = (
@@ -64,15 +63,8 @@ def _answer(
 
 
 def _belongs(pid: int | None, deployment: str) -> bool:
-    """Whether the process, or one that it descends from, bears the mark of a role of the deployment.
-
-    A process may write over its own mark with a title, as vLLM's and Ray's do; the one that started them does not.
-    """
-    while pid and (process := look(pid)) is not None:
-        if f"/agents/{deployment}." in (mark_of(pid) or ""):
-            return True
-        pid = process.parent
-    return False
+    """Whether the process, or the nearest one that it descends from and that has a mark, is of the deployment."""
+    return f"/agents/{deployment}." in (nearest_mark(pid) or "")
 
 
 def _scaled(cell: str, unit: float) -> float | None:

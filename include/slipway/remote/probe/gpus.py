@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from slipway.remote.agent.marks import nearest_mark
+from slipway.remote.probe.kernel_log import xids
 from slipway.remote.probe.ports import describe
 from slipway.remote.processes import look
 
@@ -20,6 +22,9 @@ GPU_FIELDS = (
     "memory.used",
     "driver_version",
     "ecc.errors.uncorrected.volatile.total",
+    "remapped_rows.pending",
+    "remapped_rows.failure",
+    "pci.bus_id",
 )
 PROCESS_FIELDS = ("gpu_uuid", "pid", "used_memory")
 TIMEOUT_S = 20
@@ -27,18 +32,18 @@ MIB = 1 << 20
 
 
 def gpus() -> dict[str, Any]:
-    """``gpus`` and ``gpu_processes``; ``gpu_error`` says why a driver that is there does not answer."""
+    """``gpus``, ``gpu_processes`` and ``xids``; ``gpu_error`` says why a driver that is there does not answer."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return {"gpus": [], "gpu_processes": [], "gpu_error": None}
+        return {"gpus": [], "gpu_processes": [], "xids": [], "gpu_error": None}
     try:
         cards = query(program, "gpu", GPU_FIELDS)
         users = query(program, "compute-apps", PROCESS_FIELDS)
     except (OSError, subprocess.SubprocessError) as error:
         said = (error.stdout + error.stderr).strip() if isinstance(error, subprocess.CalledProcessError) else ""
-        return {"gpus": [], "gpu_processes": [], "gpu_error": said or str(error)}
+        return {"gpus": [], "gpu_processes": [], "xids": xids(), "gpu_error": said or str(error)}
     processes = [_with_owner(process) for process in parse_processes(users)]
-    return {"gpus": parse_gpus(cards), "gpu_processes": processes, "gpu_error": None}
+    return {"gpus": parse_gpus(cards), "gpu_processes": processes, "xids": xids(), "gpu_error": None}
 
 
 def parse_gpus(text: str) -> list[dict[str, Any]]:
@@ -52,8 +57,11 @@ def parse_gpus(text: str) -> list[dict[str, Any]]:
             "memory_used_bytes": _bytes(used),
             "driver_version": driver,
             "ecc_errors": _number(errors),
+            "remap_pending": pending == "Yes",
+            "remap_failed": broken == "Yes",
+            "pci": _pci(bus),
         }
-        for index, name, uuid, total, used, driver, errors in rows(text, len(GPU_FIELDS))
+        for index, name, uuid, total, used, driver, errors, pending, broken, bus in rows(text, len(GPU_FIELDS))
     ]
 
 
@@ -77,16 +85,27 @@ def _number(cell: str) -> int | None:
     return int(cell) if cell.isdigit() else None
 
 
+def _pci(bus: str) -> str:
+    """``00000000:00:06.0`` as Xid messages have it: ``0000:00:06``."""
+    domain, _, rest = bus.lower().partition(":")
+    return f"{domain[-4:]}:{rest.partition('.')[0]}"
+
+
 def _bytes(cell: str) -> int | None:
     number = _number(cell)
     return None if number is None else number * MIB
 
 
 def _with_owner(process: dict[str, Any]) -> dict[str, Any]:
-    """With user, command, session and age in seconds; each None where the process is not visible from here."""
+    """With user, command, session, age in seconds, and the mark of the role that it belongs to, if any.
+
+    Each is None where the process is not visible from here.
+    """
     owner = describe(process["pid"]) if process["pid"] is not None else None
     named = owner or {"user": None, "command": None, "session": None}
-    return {**named, **process, "age_s": None if owner is None else _age_s(process["pid"])}
+    if owner is None:
+        return {**named, **process, "age_s": None, "mark": None}
+    return {**named, **process, "age_s": _age_s(process["pid"]), "mark": nearest_mark(process["pid"])}
 
 
 def _age_s(pid: int) -> float | None:

@@ -17,6 +17,7 @@ from slipway.remote.processes import boot_id
 from slipway.remote.request import Request
 
 VERSION_TIMEOUT_S = 10
+CAP_IPC_LOCK = 14
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, not written to
 
 
@@ -33,8 +34,9 @@ def machine(request: Request) -> dict[str, Any]:
         "cpu_model": _cpu_model(),
         "memory": _memory(),
         "disks": disks,
-        "shared_memory_free_bytes": disk(SHARED_MEMORY)["free_bytes"] if SHARED_MEMORY.exists() else None,
+        "shared_memory": disk(SHARED_MEMORY) if SHARED_MEMORY.exists() else None,
         "limits": {"nofile": _limit(resource.RLIMIT_NOFILE), "memlock_bytes": _limit(resource.RLIMIT_MEMLOCK)},
+        "locks_freely": _locks_freely(),
         "time": time.time(),
         "boot_id": boot_id(),
         **gpus(),
@@ -67,6 +69,7 @@ def disk(path: Path) -> dict[str, Any]:
     seen = os.statvfs(place)
     return {
         "looked_at": str(place),
+        "device": place.stat().st_dev,
         "free_bytes": seen.f_bavail * seen.f_frsize,
         "total_bytes": seen.f_blocks * seen.f_frsize,
         "writable": os.access(place, os.W_OK | os.X_OK),
@@ -85,6 +88,14 @@ def _cpu_model() -> str:
         if name.strip() == "model name":
             return value.strip()
     return platform.machine()
+
+
+def _locks_freely() -> bool:
+    """Whether the limit on locked memory does not bind this user (CAP_IPC_LOCK)."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> CAP_IPC_LOCK & 1)
+    return False
 
 
 def _limit(which: int) -> dict[str, int | None]:

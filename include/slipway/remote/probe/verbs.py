@@ -9,7 +9,9 @@ from slipway.remote.probe.asking import ask, parse_question
 from slipway.remote.probe.counters import counters
 from slipway.remote.probe.gpu_load import gpu_load
 from slipway.remote.probe.machine import machine
+from slipway.remote.probe.network import network
 from slipway.remote.probe.ports import port
+from slipway.remote.probe.reading import reading
 from slipway.remote.request import Request
 
 
@@ -29,5 +31,7 @@ VERBS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
     "gpu_load": gpu_load,
     "http": http,
     "machine": machine,
+    "network": network,
     "ports": ports,
+    "reading": reading,
 }

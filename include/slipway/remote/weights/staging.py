@@ -58,9 +58,14 @@ def stage_version(order: CopyOrder, model: Listing, progress: Progress) -> Versi
     return version
 
 
-def _require_space(partial: Path, model: Listing) -> None:
+def needed_bytes(partial: Path, model: Listing) -> int:
+    """The room that a copy still takes: the model and a part to spare, less what an earlier attempt left."""
     there = sum(path.lstat().st_blocks * 512 for path in partial.rglob("*")) if partial.exists() else 0
-    needed = int(model.size * (1 + SPARE_PART)) - there
+    return max(0, int(model.size * (1 + SPARE_PART)) - there)
+
+
+def _require_space(partial: Path, model: Listing) -> None:
+    needed = needed_bytes(partial, model)
     free = free_bytes(partial)
     if free < needed:
         raise Refused(

@@ -22,7 +22,7 @@ from slipway.remote.weights.listing import Listing, list_folder, printable
 from slipway.remote.weights.manifest import MANIFEST, BadManifest, load_manifest
 from slipway.remote.weights.mounts import is_network
 from slipway.remote.weights.progress import Pace, Progress
-from slipway.remote.weights.staging import CopyOrder, stage_version
+from slipway.remote.weights.staging import CopyOrder, needed_bytes, stage_version
 from slipway.remote.weights.taking import ReadOrder, take_manifest
 from slipway.remote.weights.verifying import Fault, find_faults
 from slipway.remote.weights.versions import DAMAGE_RECORD, ModelStore, Version, free_bytes
@@ -40,7 +40,7 @@ def look(request: Asked) -> Answer:
 
     ``current`` says that the staged version was made from exactly this source and is whole. The source's files are
     opened only where it is not: ``problems`` then names what is wrong with them. ``source_digest`` is that of the
-    manifest beside the source, where there is one.
+    manifest beside the source, where there is one; ``needed_bytes`` is the room that staging still takes.
     """
     asked = Request(request)
     source, store = _path(asked, "source"), ModelStore(_path(asked, "store"))
@@ -59,6 +59,7 @@ def look(request: Asked) -> Answer:
         "source_digest": beside or None,
         "staged": _shown(staged) if staged else None,
         "current": current,
+        "needed_bytes": 0 if current else needed_bytes(store.partial(model.fingerprint), model),
         "free_bytes": free_bytes(store.path),
         "problems": [unfit] if unfit else [] if current else problems_of_source(model, asked.texts("allow_pickle")),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,9 @@ def test_this_machine(tmp_path, monkeypatch):
     assert seen["disks"]["/"]["total_bytes"] == shutil.disk_usage("/").total
     assert seen["disks"][f"{tmp_path}/x/y"]["looked_at"] == str(tmp_path)
     assert {"nofile", "memlock_bytes"} == seen["limits"].keys()
+    assert seen["locks_freely"] is _may_lock_more_than_its_limit()
+    assert seen["shared_memory"]["total_bytes"] == shutil.disk_usage("/dev/shm").total
+    assert seen["disks"]["/"]["device"] == Path("/").stat().st_dev
     assert (seen["gpus"], seen["gpu_processes"], seen["gpu_error"]) == ([], [], None)
 
 
@@ -57,3 +61,15 @@ def test_a_file_system_without_room():
 def test_a_wrong_field_is_named(wrong):
     with pytest.raises(Refused, match=f"^{next(iter(wrong))}"):
         machine(Request(wrong))
+
+
+def _may_lock_more_than_its_limit() -> bool:
+    """Tried, in a process whose limit is one page."""
+    tried = (
+        "import ctypes, mmap, resource\n"
+        "resource.setrlimit(resource.RLIMIT_MEMLOCK, (4096, 4096))\n"
+        "held = mmap.mmap(-1, 1 << 20)\n"
+        "place = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(held)))\n"
+        "raise SystemExit(ctypes.CDLL(None).mlock(place, ctypes.c_size_t(1 << 20)))\n"
+    )
+    return subprocess.run([sys.executable, "-c", tried], capture_output=True, check=False).returncode == 0

@@ -59,6 +59,7 @@ def test_look_at_an_empty_store(make_model: MakeModel) -> None:
         "source_digest": None,
         "staged": None,
         "current": False,
+        "needed_bytes": int(sum(path.stat().st_size for path in source.iterdir()) * 1.05),
         "free_bytes": 0,
         "problems": [],
     }
