@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev check test test-faults model demo down hosts-up hosts-down secrets clean lock docs
+.PHONY: help venv dev check test test-faults model demo down hosts-up hosts-down secrets clean lock docs page
 
 PYTHON ?= python3.11
 DEPLOYMENT ?= include/deployments/demo.yaml
@@ -70,6 +70,9 @@ lock: dev ## Resolve requirements.txt and requirements-dev.txt anew
 
 docs: venv ## Write the generated pages of docs/
 	$(BIN)/slipway docs
+
+page: ## Build the results page from ui/ into the package (needs Node 20.19 or newer)
+	cd ui && npm ci --no-audit --no-fund && npm run build
 
 $(MODEL)/config.json $(TINY)/config.json &: | $(INSTALLED)
 	@echo "making the models of demo and rehearsal in $(STATE)/shared"

@@ -1,4 +1,7 @@
-"""A real API server of Airflow's on a free port of 127.0.0.1, with two teams' deployments in the store."""
+"""A real API server of Airflow's on a free port of 127.0.0.1, with two teams' deployments in the store.
+
+``test_page.py`` adds one more, the blue team's ``quay``.
+"""
 
 from __future__ import annotations
 
@@ -106,11 +109,12 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
 def _environment(airflow: Airflow) -> dict[str, str]:
     """Every deployment's DAGs are in the bundle of its team."""
     bundles = []
-    for team in ("red", "blue"):
+    for team, names in {"red": ["red"], "blue": ["blue", "quay"]}.items():
         folder = airflow.home / "dags" / team
         folder.mkdir(parents=True)
-        wiring = f"from airflow.sdk import DAG\nwith DAG('{team}.deploy', schedule=None) as dag:\n    pass\n"
-        (folder / f"{team}.py").write_text(wiring)
+        for name in names:
+            wiring = f"from airflow.sdk import DAG\nwith DAG('{name}.deploy', schedule=None) as dag:\n    pass\n"
+            (folder / f"{name}.py").write_text(wiring)
         path = "airflow.dag_processing.bundles.local.LocalDagBundle"
         bundles.append({"name": team, "classpath": path, "kwargs": {"path": str(folder)}, "team_name": team})
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}

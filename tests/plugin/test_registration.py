@@ -19,7 +19,7 @@ from airflow.plugins_manager import ensure_plugins_loaded, get_import_errors, ge
 
 ensure_plugins_loaded()
 web = [name for name in ("fastapi", "slipway.store", "slipway.ui.api") if name in sys.modules]
-plugins = get_plugin_info(["name", "source", "fastapi_apps"])
+plugins = get_plugin_info(["name", "source", "fastapi_apps", "react_apps"])
 import slipway.store
 json.dump({"web": web, "plugins": plugins, "errors": get_import_errors()}, sys.stdout, default=str)
 """
@@ -75,6 +75,7 @@ def test_it_is_registered_once_and_imports_the_web_application_late(packages: Pa
     assert found["web"] == []
     (plugin,) = [each for each in found["plugins"] if each["name"] == "slipway"]
     assert plugin["fastapi_apps"][0]["url_prefix"] == "/slipway"
+    assert [each["destination"] for each in plugin["react_apps"]] == ["nav", "dag", "dag_run"]
     assert plugin["source"].startswith("slipway==" if installed else "$PLUGINS_FOLDER/slipway_plugin.py")
 
 
@@ -83,7 +84,8 @@ def test_the_server_knows_it_once_and_without_an_error(airflow: Any) -> None:
         errors = client.get("/api/v2/plugins/importErrors").json()
         plugins = client.get("/api/v2/plugins").json()["plugins"]
     assert errors == {"import_errors": [], "total_entries": 0}
-    assert [each["name"] for each in plugins].count("slipway") == 1
+    (slipway,) = [each for each in plugins if each["name"] == "slipway"]
+    assert [each["url_route"] for each in slipway["react_apps"]] == ["slipway", "slipway-dag", "slipway-run"]
 
 
 def test_no_plugin_file_takes_the_name_of_a_module_that_somebody_imports() -> None:

@@ -174,7 +174,10 @@ class Revision:
 
 @dataclass(frozen=True)
 class Point:
-    """The figures of one cell that are drawn: rates a second, latencies in seconds, None where none was measured."""
+    """The figures of one cell that are drawn: rates a second, latencies in seconds, None where none was measured.
+
+    ``users`` and ``rate`` are its load, as in a measurement.
+    """
 
     run_id: int
     revision_id: str

@@ -11,12 +11,10 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from slipway.results import Validity
+from slipway.store.cells import LOAD
 from slipway.store.database import Database
 from slipway.store.models import CellRow, RevisionRow, RunRow, StageRow
 from slipway.store.records import Peak, Point, Revision, State, Step
-
-OF_RUN = ("rehearsal",)
-"""Fields of a point that are its run's; the others are the cell's columns by name."""
 
 
 class Trends(Database):
@@ -35,28 +33,19 @@ class Trends(Database):
         """The cells of these runs, by run and load; those of a revision that a run had before are left out."""
         of_runs = _points().where(CellRow.run_id.in_(list(run_ids)), CellRow.revision_id == RunRow.revision_id)
         with self._reading() as session:
-            return [Point(**row) for row in session.execute(of_runs.order_by(*BY_LOAD)).mappings()]
+            return [Point(*row) for row in session.execute(of_runs.order_by(CellRow.run_id, *LOAD))]
 
     def points_of_revision(self, deployment: str, revision_id: str, limit: int = 200) -> list[Point]:
         """The newest cells of a revision, newest first."""
         of_revision = _points().where(CellRow.deployment == deployment, CellRow.revision_id == revision_id)
         newest = of_revision.order_by(CellRow.started_at.desc()).limit(limit)
         with self._reading() as session:
-            return [Point(**row) for row in session.execute(newest).mappings()]
+            return [Point(*row) for row in session.execute(newest)]
 
-    def peaks(self, deployment: str, limit: int = 60) -> list[Peak]:
-        """The throughput of those of the last ``limit`` runs that measured something, oldest first."""
-        run = _newest(deployment, limit, RunRow.id, RunRow.rehearsal, RunRow.started_at).subquery()
-        highest = func.max(CellRow.output_tokens_per_s).label("output_tokens_per_s")
-        of_runs = (
-            select(run.c.id.label("run_id"), run.c.started_at, run.c.rehearsal, highest)
-            .join(CellRow, CellRow.run_id == run.c.id)
-            .where(CellRow.validity != Validity.INVALID)
-            .group_by(run.c.id, run.c.started_at, run.c.rehearsal)
-            .order_by(run.c.started_at, run.c.id)
-        )
+    def peaks(self, deployments: Iterable[str], limit: int = 30) -> dict[str, list[Peak]]:
+        """By deployment: the throughput of those of its last ``limit`` runs that measured something, oldest first."""
         with self._reading() as session:
-            return [Peak(**row) for row in session.execute(of_runs).mappings()]
+            return {name: [Peak(*row) for row in session.execute(_peaks(name, limit))] for name in deployments}
 
     def revisions(self, deployment: str, limit: int = 50) -> list[Revision]:
         """The newest revisions of a deployment, newest first."""
@@ -72,18 +61,28 @@ class Trends(Database):
             return {row.id: _revision(row) for row in rows}
 
 
-BY_LOAD = (CellRow.run_id, CellRow.users, CellRow.rate)
-
-
 def _newest(deployment: str, limit: int, *columns: InstrumentedAttribute[Any]) -> Select[Any]:
     of_deployment = select(*columns).where(RunRow.deployment == deployment)
     return of_deployment.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit)
 
 
 def _points() -> Select[Any]:
-    names = [field.name for field in fields(Point) if field.name not in OF_RUN]
-    columns = [CellRow.__table__.c[name] for name in names]
-    return select(*columns, *(getattr(RunRow, name) for name in OF_RUN)).join(RunRow, RunRow.id == CellRow.run_id)
+    """The fields of a point, in their order: ``rehearsal`` is its run's, the rest are the cell's columns."""
+    cell = CellRow.__table__.c
+    columns = [RunRow.rehearsal if field.name == "rehearsal" else cell[field.name] for field in fields(Point)]
+    return select(*columns).join_from(CellRow, RunRow, RunRow.id == CellRow.run_id)
+
+
+def _peaks(deployment: str, limit: int) -> Select[Any]:
+    """The fields of a peak, in their order."""
+    run = _newest(deployment, limit, RunRow.id, RunRow.rehearsal, RunRow.started_at).subquery()
+    return (
+        select(run.c.id, run.c.started_at, run.c.rehearsal, func.max(CellRow.output_tokens_per_s))
+        .join(CellRow, CellRow.run_id == run.c.id)
+        .where(CellRow.validity != Validity.INVALID)
+        .group_by(run.c.id, run.c.started_at, run.c.rehearsal)
+        .order_by(run.c.started_at, run.c.id)
+    )
 
 
 def _ready(session: Session, run_ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:

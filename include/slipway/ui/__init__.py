@@ -4,7 +4,7 @@
 ``/api/overview``                           a card for every deployment: what runs where, and its throughput so far
 ``/api/deployments``                        every deployment: what it runs, since when; its last run and verdict
 ``/api/deployments/{name}/runs``            its runs, newest first; ``?limit=`` from 1 to 500, 20 if not given
-``/api/deployments/{name}/trends``          the figures of its last runs, oldest first; 1 to 500, 100 if not given
+``/api/deployments/{name}/trends``          the figures of its last runs, oldest first; 1 to 200, 100 if not given
 ``/api/deployments/{name}/revisions``       its revisions and what each changed; 1 to 200, 50 if not given
 ``.../revisions/{id}/points``               the newest figures of one revision, 200 cells at most
 ``/api/dag-run?dag_id=&dag_run_id=``        the run that a DAG run of Airflow's left

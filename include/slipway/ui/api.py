@@ -8,7 +8,7 @@ from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, status
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from slipway.errors import StoreError
 from slipway.hooks.settings import store_url
@@ -35,6 +35,7 @@ from slipway.ui.drawn import (
     revisions_answer,
     trends_answer,
 )
+from slipway.ui.plugin import PAGE
 
 LARGEST_ID = 2**31 - 1
 
@@ -45,6 +46,13 @@ app = FastAPI(
     dependencies=[Depends(requires_access_dag("GET"))],
     openapi_url=None,  # it would be served without a login
 )
+
+
+@app.get("/page.js")
+def page() -> FileResponse:
+    """The page. Its address names its build, so a browser may keep it."""
+    kept = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return FileResponse(PAGE, media_type="text/javascript", headers=kept)
 
 
 def _results() -> Iterator[Store]:
@@ -84,11 +92,12 @@ def overview(store: Results, sight: Seen) -> OverviewAnswer:
 def _cards(store: Store, deployments: Sequence[Deployment]) -> list[CardAnswer]:
     current = {each.name: each.current.revision_id for each in deployments if each.current}
     revisions = store.revisions_by_id(list(current.values()))
-    return [card(each, revisions.get(current.get(each.name, "")), store.peaks(each.name)) for each in deployments]
+    peaks = store.peaks([each.name for each in deployments])
+    return [card(each, revisions.get(current.get(each.name, "")), peaks[each.name]) for each in deployments]
 
 
 @app.get("/api/deployments/{name}/trends")
-def trends(name: Name, store: Results, sight: Seen, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> TrendsAnswer:
+def trends(name: Name, store: Results, sight: Seen, limit: Annotated[int, Query(ge=1, le=200)] = 100) -> TrendsAnswer:
     """The figures of a deployment's last runs."""
     sight.require(name)
     steps = store.steps(name, limit)

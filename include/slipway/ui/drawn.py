@@ -50,7 +50,7 @@ class CardAnswer(Answer):
     serving: ServingAnswer | None
     """Null where nothing runs."""
     peaks: Sequence[PeakAnswer]
-    """Of those of the last 60 runs that measured something, oldest first."""
+    """Of those of the last 30 runs that measured something, oldest first."""
 
 
 class OverviewAnswer(Answer):
@@ -81,7 +81,7 @@ class PointAnswer(Answer):
     run_id: int
     revision_id: str
     users: int
-    """0 in an open loop."""
+    """Concurrent users; 0 in an open loop."""
     rate: float
     """Requests a second that were asked for in an open loop; 0 in a closed one."""
     started_at: datetime

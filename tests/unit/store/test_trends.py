@@ -91,8 +91,10 @@ def test_points_are_the_figures_of_the_asked_runs_by_load(store: Store) -> None:
     first, other = begin(store, "r0", rehearsal=True), begin(store, "r1")
     measure(store, first, 8, 2)
     measure(store, other, 2)
-    points = store.points([first])
+    measure(store, first, 0, rate=12.5)
+    open_loop, *points = store.points([first])
     assert [(point.run_id, point.users, point.rehearsal) for point in points] == [(first, 2, True), (first, 8, True)]
+    assert (open_loop.users, open_loop.rate, points[0].rate) == (0, 12.5, 0.0)
     assert (points[0].ttft_p50, points[0].ttft_p95, points[0].ttft_p99, points[0].itl_p50) == (0.2, 0.4, 0.5, None)
     assert (points[0].started_at.timestamp(), points[0].validity) == (1_760_000_000.5, "valid")
 
@@ -120,8 +122,9 @@ def test_peaks_are_the_highest_throughput_of_each_run_that_measured(store: Store
     measure(store, first, 2, 8)
     measure(store, first, 64, validity=Validity.INVALID)
     measure(store, third, 4)
-    assert [(peak.run_id, peak.output_tokens_per_s) for peak in store.peaks("a")] == [(first, 8.0), (third, 4.0)]
-    assert [peak.run_id for peak in store.peaks("a", limit=2)] == [third]
+    assert [(peak.run_id, peak.output_tokens_per_s) for peak in store.peaks(["a"])["a"]] == [(first, 8.0), (third, 4.0)]
+    assert [peak.run_id for peak in store.peaks(["a"], limit=2)["a"]] == [third]
+    assert store.peaks(["b"]) == {"b": []}
 
 
 def test_revisions_come_newest_first_with_their_spec(store: Store) -> None:
@@ -145,7 +148,7 @@ QUERIES: dict[str, Callable[[Store], Any]] = {
     "steps": lambda store: store.steps("a"),
     "points": lambda store: store.points([1, 2, 3]),
     "points_of_revision": lambda store: store.points_of_revision("a", "0123456789ab"),
-    "peaks": lambda store: store.peaks("a"),
+    "peaks": lambda store: store.peaks(["a", "b"]),
     "revisions": lambda store: store.revisions("a"),
     "revisions_by_id": lambda store: store.revisions_by_id(["0123456789ab"]),
 }

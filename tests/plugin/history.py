@@ -1,0 +1,166 @@
+"""A deployment with a history, for the page to draw: its figures are made up, its rows are the store's own."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from unittest import mock
+
+from slipway.results import Distribution, Measurement, Validity
+from slipway.spec import DeploymentSpec
+from slipway.store import RunStart, SmokeCheck, State, Store
+
+NAME = "quay"
+LEVELS = (1, 2, 4, 8, 16, 32, 64)
+BEGAN = datetime(2026, 9, 1, 6, 30, tzinfo=UTC)
+REVISIONS: tuple[dict[str, Any], ...] = (
+    {"max-num-seqs": 16},
+    {"max-num-seqs": 32},
+    {"max-num-seqs": 32, "enable-chunked-prefill": True},
+    {"max-num-seqs": 64, "enable-chunked-prefill": True},
+)
+RUNS_A_REVISION = 8
+WORSE = 21
+"""The number of a run that was slow."""
+CHECKS = [
+    {"host": "here", "name": "python", "passed": True, "found": "3.11.7 at /usr/bin/python3.11"},
+    {"host": "here", "name": "disk", "passed": True, "found": "212 GiB free below /srv/slipway"},
+    {"host": "here", "name": "gpus", "passed": True, "found": "a rehearsal needs none"},
+    {"host": "here", "name": "ports", "passed": True, "found": "all free"},
+]
+NETWORK = {
+    "backend": "gloo", "ranks": 2, "over": "sockets", "small_bytes": 8, "small_s": 6.1e-5, "large_bytes": 4 << 20,
+    "large_s": 0.0042, "algbw": 9.98e8, "busbw": 9.98e8, "transports": [],
+}  # fmt: skip
+SMOKE = [
+    SmokeCheck("models", True, "smollm2 is served", 0.011, {"asked": "GET /v1/models", "answered": {"id": "smollm2"}}),
+    SmokeCheck(
+        "question", True, "the answer holds Paris", 0.83,
+        {"asked": "What is the capital of France?", "answered": "The capital of France is Paris."},
+    ),
+]  # fmt: skip
+
+
+def fill(store: Store, spec: DeploymentSpec) -> list[int]:
+    """Runs of ``spec`` as deployment ``quay``, four revisions one after the other; their ids, oldest first."""
+    chance = random.Random(7)
+    ids = []
+    for number in range(len(REVISIONS) * RUNS_A_REVISION):
+        asked = REVISIONS[number // RUNS_A_REVISION]
+        wanted = spec.model_copy(
+            update={"name": NAME, "serve": spec.serve.model_copy(update={"args": {**spec.serve.args, **asked}})}
+        )
+        first = number % RUNS_A_REVISION == 0
+        with at(BEGAN + timedelta(hours=41 * number)) as clock:
+            ids.append(_run(store, wanted, number, "deploy" if first else "benchmark", clock, chance))
+    return ids
+
+
+class Clock:
+    """Stands for ``datetime`` in the store."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self, _zone: tzinfo) -> datetime:
+        self.moment += timedelta(seconds=0.4)
+        return self.moment
+
+    def fromtimestamp(self, seconds: float, zone: tzinfo) -> datetime:
+        return datetime.fromtimestamp(seconds, zone)
+
+
+@contextmanager
+def at(moment: datetime) -> Iterator[Clock]:
+    """As if it were ``moment``, for what the store writes."""
+    clock = Clock(moment)
+    with mock.patch("slipway.store.runs.datetime", clock), mock.patch("slipway.store.revisions.datetime", clock):
+        yield clock
+
+
+def _run(store: Store, spec: DeploymentSpec, number: int, job: str, clock: Clock, chance: random.Random) -> int:
+    revision = store.save_revision(spec)
+    reason = "a newer vLLM" if job == "deploy" else "nightly"
+    start = RunStart(NAME, job, f"{NAME}.{job}", f"night-{number}", revision, spec.rehearsal, reason, {})
+    run_id = store.begin_run(start)
+    if job == "deploy":
+        _deploy(store, run_id, clock, chance)
+    for level in LEVELS:
+        stage = store.begin_stage(run_id, "benchmark", LEVELS.index(level))
+        clock.moment += timedelta(seconds=64)
+        store.record_cell(run_id, measured(level, number, clock.moment, chance), "/rows")
+        store.finish_stage(stage, actions=1)
+    store.set_current(run_id, revision, spec.endpoint)
+    store.finish_run(run_id, State.SUCCESS, *verdict(number))
+    return run_id
+
+
+def _deploy(store: Store, run_id: int, clock: Clock, chance: random.Random) -> None:
+    took = chance.uniform(38, 55)
+    details: dict[str, dict[str, Any]] = {
+        "preflight": {"checks": CHECKS},
+        "ray_cluster": {},
+        "network": {"network": NETWORK},
+        "serve": {},
+        "ready": {"time_to_ready_s": round(took, 3), "restarts": 0},
+        "smoke": {},
+    }
+    for name, detail in details.items():
+        stage = store.begin_stage(run_id, name)
+        clock.moment += timedelta(seconds=took if name == "ready" else chance.uniform(0.5, 6))
+        store.finish_stage(stage, actions=0 if name in ("preflight", "smoke") else 2, detail=detail)
+    store.record_smoke(run_id, SMOKE)
+    store.add_snapshot(run_id, {"network": NETWORK, "versions": {"vllm": "0.32.0", "ray": "2.60.0", "torch": "2.13.0"}})
+
+
+def verdict(number: int) -> tuple[str, str]:
+    if number == 0:
+        return "inconclusive", "not enough history: 0 of 3 runs"
+    if number == 2 * RUNS_A_REVISION:
+        return "better", "throughput at 64 users is 14.2 % above the median of 10 runs"
+    if number == WORSE:
+        return "worse", "throughput at 32 users is 22.5 % below the median of 10 runs"
+    return "same", "within 5 %"
+
+
+def measured(users: int, number: int, moment: datetime, chance: random.Random) -> Measurement:
+    """A server that saturates: a plausible shape, nobody's figures."""
+    speed = (1, 1.12, 1.27, 1.45)[number // RUNS_A_REVISION] * chance.gauss(1, 0.015) * (0.78 if number == WORSE else 1)
+    room = (14, 20, 22, 34)[number // RUNS_A_REVISION]
+    rate = speed * 420 * users / (users + room)
+    tpot = users / rate
+    ttft = 0.04 / speed + 0.012 * users * users / room
+    invalid = number == 12 and users == 32
+    return Measurement(
+        users=users,
+        spawn_rate=float(users),
+        processes=1,
+        started_at=moment.timestamp() - 60,
+        window_s=60.0,
+        requests=round(rate * 60 / 128),
+        errors={"timeout": 41} if invalid else {},
+        prompt_tokens=round(rate * 60),
+        output_tokens=round(rate * 60),
+        requests_per_s=rate / 128,
+        output_tokens_per_s=rate,
+        ttft=spread(ttft, 0.35, chance),
+        itl=spread(tpot, 0.2, chance),
+        tpot=spread(tpot, 0.1, chance),
+        e2e=spread(ttft + 127 * tpot, 0.08, chance),
+        validity=Validity.INVALID if invalid else Validity.SUSPECT if users == 64 and number == 26 else Validity.VALID,
+        reasons=("12.4% of the requests failed",) if invalid else (),
+        client={"cpu_share": 0.05 + users / 300, "late_share": 0.0, "send_lag_p99_s": 0.0004},
+        server={"generation_tokens": round(rate * 60), "prefix_cache_hits": 0.0, "num_preemptions": 0.0},
+    )
+
+
+def spread(middle: float, width: float, chance: random.Random) -> Distribution:
+    values = sorted(middle * math.exp(chance.gauss(0, width)) for _ in range(200))
+    part = {
+        name: values[round(share * 199)] for name, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
+    }
+    return Distribution(count=200, mean=sum(values) / 200, minimum=values[0], maximum=values[-1], **part)

@@ -1,0 +1,192 @@
+/** What the API below `slipway/api` answers, and how it is asked. Times are UTC, durations seconds, rates a second. */
+
+export interface RunAnswer {
+  id: number;
+  deployment: string;
+  rehearsal: boolean;
+  revision_id: string | null;
+  job: string;
+  dag_id: string;
+  dag_run_id: string;
+  state: string;
+  reason: string;
+  started_at: string;
+  ended_at: string | null;
+  verdict: string | null;
+  verdict_reason: string;
+}
+
+export interface DeploymentAnswer {
+  name: string;
+  rehearsal: boolean;
+  current: { revision_id: string; run_id: number; endpoint: string; since: string; state: string } | null;
+  last_run: RunAnswer;
+  last_judged: RunAnswer | null;
+}
+
+export interface ServingAnswer {
+  model_name: string;
+  hosts: { name: string; address: string; gpus: number }[];
+  docs: string;
+  dashboard: string | null;
+}
+
+export interface PeakAnswer {
+  run_id: number;
+  started_at: string;
+  rehearsal: boolean;
+  output_tokens_per_s: number;
+}
+
+export interface CardAnswer {
+  deployment: DeploymentAnswer;
+  serving: ServingAnswer | null;
+  peaks: PeakAnswer[];
+}
+
+export interface OverviewAnswer {
+  cards: CardAnswer[];
+}
+
+export interface StepAnswer {
+  id: number;
+  revision_id: string | null;
+  job: string;
+  state: string;
+  started_at: string;
+  verdict: string | null;
+  verdict_reason: string;
+  rehearsal: boolean;
+  ready: Record<string, unknown> | null;
+}
+
+export type Metric = "ttft" | "itl" | "tpot" | "e2e";
+export type Percentile = "p50" | "p95" | "p99";
+export type Latency = `${Metric}_${Percentile}`;
+
+export type PointAnswer = {
+  run_id: number;
+  revision_id: string;
+  users: number;
+  rate: number;
+  started_at: string;
+  rehearsal: boolean;
+  validity: Validity;
+  requests_per_s: number;
+  output_tokens_per_s: number;
+} & Record<Latency, number | null>;
+
+export interface TrendsAnswer {
+  steps: StepAnswer[];
+  points: PointAnswer[];
+}
+
+export interface RevisionAnswer {
+  id: string;
+  created_at: string;
+  rehearsal: boolean;
+  workload: string;
+  lock_digest: string;
+  changes: { key: string; before: unknown; after: unknown }[] | null;
+  spec: Record<string, unknown>;
+}
+
+export type Validity = "valid" | "suspect" | "invalid";
+
+export interface Distribution {
+  count: number;
+  mean: number;
+  minimum: number;
+  p50: number;
+  p90: number;
+  p95: number;
+  p99: number;
+  maximum: number;
+}
+
+export type CellAnswer = {
+  id: number;
+  rehearsal: boolean;
+  revision_id: string;
+  try_number: number;
+  users: number;
+  rate: number;
+  spawn_rate: number;
+  processes: number;
+  started_at: string;
+  window_s: number;
+  requests: number;
+  errors: Record<string, number>;
+  prompt_tokens: number;
+  output_tokens: number;
+  requests_per_s: number;
+  output_tokens_per_s: number;
+  validity: Validity;
+  reasons: string[];
+  client: Record<string, number>;
+  server: Record<string, number>;
+  /** Value i of `counts` lies from 10^((first + i) / 32) seconds up to 10^((first + i + 1) / 32). */
+  histograms: Partial<Record<Metric, { first: number; counts: number[] }>>;
+  scheduled: Record<string, Distribution>;
+  goodput: { limits: Record<string, number>; requests: number; share: number; requests_per_s: number } | null;
+  gpu: Record<string, number>;
+  /** `server` and `gpus` over time, as columns; `at_s` is seconds since the window began. */
+  series: Record<string, Record<string, number[]>>;
+} & Record<Metric, Distribution | null>;
+
+export interface StageAnswer {
+  name: string;
+  map_index: number;
+  try_number: number;
+  state: string;
+  started_at: string;
+  ended_at: string | null;
+  seconds: number | null;
+  actions: number;
+  detail: Record<string, unknown>;
+  error: string;
+}
+
+export interface SmokeAnswer {
+  name: string;
+  passed: boolean;
+  detail: string;
+  seconds: number;
+  transcript: Record<string, unknown>;
+}
+
+export interface WholeRunAnswer {
+  run: RunAnswer;
+  stages: StageAnswer[];
+  smoke: SmokeAnswer[];
+  cells: CellAnswer[];
+  conf: Record<string, unknown>;
+  snapshot: Record<string, unknown>;
+}
+
+/** The API said no: `status` is HTTP's, 0 where nothing answered. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** One answer, by its path below `slipway/api/`. */
+export async function ask<T>(path: string, signal: AbortSignal): Promise<T> {
+  const answer = await fetch(new URL(`slipway/api/${path}`, document.baseURI), { signal }).catch((error: unknown) => {
+    throw signal.aborted ? error : new Refused(0, String(error));
+  });
+  if (!answer.ok) {
+    throw new Refused(answer.status, await told(answer));
+  }
+  return (await answer.json()) as T;
+}
+
+async function told(answer: Response): Promise<string> {
+  const body: unknown = await answer.json().catch(() => null);
+  const detail = body && typeof body === "object" && "detail" in body ? body.detail : null;
+  return typeof detail === "string" ? detail : answer.statusText;
+}

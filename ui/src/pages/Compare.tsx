@@ -1,0 +1,144 @@
+import { Button, HStack, Input, Text } from "@chakra-ui/react";
+import { type FormEvent, useState } from "react";
+import { useSearchParams } from "react-router-dom";
+import type { CellAnswer, Metric, WholeRunAnswer } from "../api";
+import { Curve } from "../charts/Curve";
+import { useFormat } from "../format";
+import { DataTable, DeploymentLink, Failure, Rehearsal, RevisionName, RunLink, Section, State, Verdict, Waiting } from "../parts";
+import { type Load, loadKey, loads, useLoadName } from "../load";
+import { useAnswers } from "../useAnswer";
+import { useWords } from "../words";
+
+const MOST = 6;
+const LARGEST_ID = 2 ** 31 - 1;
+
+/** Two to six runs side by side; which ones, the address says. */
+export function Compare() {
+  const [search, setSearch] = useSearchParams();
+  const ids = numbers(search.get("runs") ?? "");
+  const answers = useAnswers<WholeRunAnswer>(ids.map((id) => `runs/${id}`));
+  const runs = answers.flatMap(({ data }) => (data ? [data] : []));
+  const waiting = answers.some(({ data, refused }) => !data && !refused);
+  return (
+    <>
+      <Chosen key={ids.join()} onChoose={(runsChosen) => setSearch({ runs: runsChosen.join(",") })} said={ids.join(", ")} />
+      {answers.map(({ refused }, place) => (refused ? <Failure key={ids[place]} refused={refused} /> : null))}
+      {waiting ? <Waiting /> : null}
+      {!waiting && runs.length >= 2 ? <SideBySide runs={runs} /> : null}
+    </>
+  );
+}
+
+const numbers = (text: string) => {
+  const found = text.split(/[\s,]+/).map(Number).filter((id) => Number.isInteger(id) && id > 0 && id <= LARGEST_ID);
+  return [...new Set(found)].slice(0, MOST);
+};
+
+function Chosen({ said, onChoose }: { said: string; onChoose: (ids: number[]) => void }) {
+  const say = useWords();
+  const [text, setText] = useState(said);
+  const choose = (event: FormEvent) => {
+    event.preventDefault();
+    onChoose(numbers(text));
+  };
+  return (
+    <Section help={`${say("compareHint")} ${say("compareNext")}`} title={say("compare")}>
+      <form onSubmit={choose}>
+        <HStack maxW="30rem">
+          <Input aria-label={say("runNumbers")} onChange={(event) => setText(event.target.value)} placeholder="12, 15" size="sm" value={text} />
+          <Button size="sm" type="submit" variant="outline">{say("show")}</Button>
+        </HStack>
+      </form>
+    </Section>
+  );
+}
+
+function SideBySide({ runs }: { runs: WholeRunAnswer[] }) {
+  const say = useWords();
+  const lines = runs.flatMap(({ run, cells }) => {
+    const points = cells.flatMap((cell) =>
+      cell.ttft && cell.validity !== "invalid" ? [{ users: cell.users, rate: cell.rate, x: cell.output_tokens_per_s, y: cell.ttft.p95 }] : [],
+    );
+    return points.length ? [{ name: say("runN", { id: run.id }), points }] : [];
+  });
+  return (
+    <>
+      <Heads runs={runs} />
+      {lines.length ? <Section help={say("curveHelp")} title={say("curve")}><Curve latency={`${say("ttft")}, p95`} lines={lines} /></Section> : null}
+      <Figures runs={runs} />
+    </>
+  );
+}
+
+function Heads({ runs }: { runs: WholeRunAnswer[] }) {
+  const say = useWords();
+  const { time } = useFormat();
+  return (
+    <Section title={say("runs")}>
+      <DataTable
+        columns={[
+          { head: say("run"), cell: ({ run }) => <RunLink id={run.id} /> },
+          { head: say("deployment"), cell: ({ run }) => <><DeploymentLink name={run.deployment} /> <Rehearsal so={run.rehearsal} /></> },
+          { head: say("job"), cell: ({ run }) => run.job },
+          { head: say("began"), cell: ({ run }) => time(run.started_at) },
+          { head: say("state"), cell: ({ run }) => <State state={run.state} /> },
+          { head: say("revision"), cell: ({ run }) => <RevisionName id={run.revision_id} /> },
+          { head: say("verdict"), cell: ({ run }) => <><Verdict verdict={run.verdict} /> {run.verdict_reason}</> },
+        ]}
+        label={say("runs")} rowKey={({ run }) => run.id} rows={runs}
+      />
+    </Section>
+  );
+}
+
+type Figure = { name: string; of: (cell: CellAnswer) => number | null; unit: (value: number) => string };
+
+function Figures({ runs }: { runs: WholeRunAnswer[] }) {
+  const say = useWords();
+  const { number, seconds } = useFormat();
+  const latency = (metric: Metric, figure: "p50" | "p95" | "p99"): Figure => ({
+    name: `${metric.toUpperCase()} ${figure}`, of: (cell) => cell[metric]?.[figure] ?? null, unit: seconds,
+  });
+  const figures: Figure[] = [
+    { name: say("tokenRate"), of: (cell) => cell.output_tokens_per_s, unit: number },
+    { name: say("requestRate"), of: (cell) => cell.requests_per_s, unit: number },
+    ...(["ttft", "itl", "tpot", "e2e"] as const).flatMap((metric) => [latency(metric, "p50"), latency(metric, "p99")]),
+  ];
+  const all = loads(runs.flatMap(({ cells }) => cells));
+  return (
+    <Section help={say("against", { id: runs[0]?.run.id ?? "" })} title={say("figures")}>
+      {all.map((load) => <Level figures={figures} key={loadKey(load)} load={load} runs={runs} />)}
+      {all.length === 0 ? <Text color="fg.muted">{say("notMeasured")}</Text> : null}
+    </Section>
+  );
+}
+
+function Level({ runs, load, figures }: { runs: WholeRunAnswer[]; load: Load; figures: Figure[] }) {
+  const say = useWords();
+  const { percent } = useFormat();
+  const cells = runs.map((whole) => whole.cells.find((cell) => loadKey(cell) === loadKey(load)));
+  const written = (figure: Figure, place: number) => {
+    const [value, first] = [cells[place], cells[0]].map((cell) => (cell ? figure.of(cell) : null));
+    if (value === null || value === undefined) return "–";
+    return place > 0 && first ? `${figure.unit(value)} (${percent(value / first - 1)})` : figure.unit(value);
+  };
+  const label = useLoadName()(load);
+  return (
+    <>
+      <HStack fontSize="sm" fontWeight="semibold" mt={3}>{label}</HStack>
+      <DataTable
+        columns={[
+          { head: say("figure"), cell: ({ name }) => name },
+          ...runs.map(({ run }, place) => ({
+            head: say("runN", { id: run.id }), figure: true, cell: (figure: Figure) => written(figure, place),
+          })),
+        ]}
+        label={label} rowKey={({ name }) => name}
+        rows={figures.filter((figure) => cells.some((cell) => cell && figure.of(cell) !== null))}
+      />
+      <HStack fontSize="xs" gap={4} mt={1}>
+        {cells.map((cell, place) => (cell ? <span key={cell.id}>{say("runN", { id: runs[place]?.run.id ?? "" })}: <State state={cell.validity} /></span> : null))}
+      </HStack>
+    </>
+  );
+}

@@ -1,0 +1,206 @@
+import { Box, Button, Checkbox, Code, HStack, SimpleGrid, Text } from "@chakra-ui/react";
+import { useMemo, useState } from "react";
+import { useNavigate } from "react-router-dom";
+import type { Latency, Metric, OverviewAnswer, Percentile, PointAnswer, RevisionAnswer, StepAnswer, TrendsAnswer } from "../api";
+import { Curve } from "../charts/Curve";
+import { Stack } from "../charts/Stack";
+import { Trend } from "../charts/Trend";
+import { useFormat } from "../format";
+import { type Drawn, curvePoints, readyBars, trendData } from "../history";
+import { Choice, DataTable, Failure, HOME, Nothing, Rehearsal, RevisionName, RunLink, Section, State, Unfold, Verdict, Waiting } from "../parts";
+import { useLoadName } from "../load";
+import { useAnswer, useAnswers } from "../useAnswer";
+import { useWords } from "../words";
+import { DagLinks } from "./Overview";
+
+const METRICS: Metric[] = ["ttft", "itl", "tpot", "e2e"];
+const PERCENTILES: Percentile[] = ["p50", "p95", "p99"];
+
+/** One deployment: its curve, its trends, its revisions and runs. */
+export function Deployment({ name }: { name: string }) {
+  const say = useWords();
+  const path = `deployments/${encodeURIComponent(name)}`;
+  const trends = useAnswer<TrendsAnswer>(`${path}/trends`);
+  const revisions = useAnswer<{ revisions: RevisionAnswer[] }>(`${path}/revisions`);
+  const overview = useAnswer<OverviewAnswer>("overview");
+  const refused = trends.refused ?? revisions.refused;
+  if (refused) return <Failure refused={refused} />;
+  if (!trends.data || !revisions.data) return <Waiting />;
+  const { steps, points } = trends.data;
+  const card = overview.data?.cards.find((each) => each.deployment.name === name);
+  const current = card?.deployment.current?.revision_id ?? points.at(-1)?.revision_id ?? null;
+  const rehearsed = steps.some((step) => step.rehearsal);
+  return (
+    <>
+      <HStack flexWrap="wrap" justify="space-between" mb={3}>
+        <HStack><Rehearsal so={rehearsed} />{card ? <State state={card.deployment.current?.state ?? "notDeployed"} /> : null}</HStack>
+        <DagLinks name={name} />
+      </HStack>
+      {points.length === 0 ? (
+        <Section title={say("throughput")}><Nothing next={say("noFiguresNext", { name })} title={say("noFigures")} /></Section>
+      ) : (
+        <>
+          <Curves current={current} path={path} revisions={revisions.data.revisions} />
+          <Trends points={points} steps={steps} />
+        </>
+      )}
+      <Ready steps={steps} />
+      <Revisions current={current} revisions={revisions.data.revisions} />
+      <Runs steps={steps} />
+    </>
+  );
+}
+
+function Curves({ current, path, revisions }: { current: string | null; path: string; revisions: RevisionAnswer[] }) {
+  const say = useWords();
+  const [metric, setMetric] = useState<Metric>("ttft");
+  const [percentile, setPercentile] = useState<Percentile>("p95");
+  const [others, setOthers] = useState<string[] | null>(null);
+  const ids = revisions.map((revision) => revision.id);
+  const shown = others ?? [current, ids.find((id) => id !== current)].filter((id) => id !== null && id !== undefined);
+  const answers = useAnswers<{ points: PointAnswer[] }>(shown.map((id) => `${path}/revisions/${id}/points`));
+  const latency: Latency = `${metric}_${percentile}`;
+  const lines = shown.flatMap((id, place) => {
+    const points = curvePoints(answers[place]?.data?.points ?? [], latency);
+    return points.length ? [{ name: id === current ? `${id} (${say("current")})` : id, points }] : [];
+  });
+  const toggle = (id: string) => setOthers(shown.includes(id) ? shown.filter((each) => each !== id) : [...shown, id].slice(-6));
+  return (
+    <Section
+      aside={<LatencyChoice metric={metric} onMetric={setMetric} onPercentile={setPercentile} percentile={percentile} />}
+      help={say("curveHelp")} title={say("curve")}
+    >
+      <Curve latency={`${say(metric)}, ${percentile}`} lines={lines} />
+      <Unfold label={say("besideRevisions")}>
+        <HStack flexWrap="wrap" gap={4}>
+          {ids.map((id) => <Tick checked={shown.includes(id)} key={id} label={id} onToggle={() => toggle(id)} />)}
+        </HStack>
+      </Unfold>
+    </Section>
+  );
+}
+
+const Tick = ({ checked, label, hidden, onToggle }: { checked: boolean; label: string; hidden?: boolean; onToggle: () => void }) => (
+  <Checkbox.Root checked={checked} onCheckedChange={onToggle} size="sm">
+    <Checkbox.HiddenInput {...(hidden ? { "aria-label": label } : {})} />
+    <Checkbox.Control />
+    {hidden ? null : <Checkbox.Label fontFamily="mono">{label}</Checkbox.Label>}
+  </Checkbox.Root>
+);
+
+function LatencyChoice({ metric, percentile, onMetric, onPercentile }: {
+  metric?: Metric; percentile: Percentile; onMetric?: (metric: Metric) => void; onPercentile: (percentile: Percentile) => void;
+}) {
+  const say = useWords();
+  return (
+    <HStack flexWrap="wrap" gap={4}>
+      {metric && onMetric ? (
+        <Choice label={say("latency")} onChoose={onMetric} options={METRICS.map((value) => ({ value, label: say(value) }))} value={metric} />
+      ) : null}
+      <Choice label={say("percentile")} onChoose={onPercentile} options={PERCENTILES.map((value) => ({ value, label: value }))} value={percentile} />
+    </HStack>
+  );
+}
+
+function Trends({ steps, points }: { steps: StepAnswer[]; points: PointAnswer[] }) {
+  const say = useWords();
+  const [percentile, setPercentile] = useState<Percentile>("p50");
+  const shown: Drawn[] = ["output_tokens_per_s", ...METRICS.map((metric): Latency => `${metric}_${percentile}`)];
+  const measured = shown.filter((drawn) => points.some((point) => point[drawn] !== null));
+  return (
+    <Section aside={<LatencyChoice onPercentile={setPercentile} percentile={percentile} />} help={say("trendsHelp")} title={say("trends")}>
+      <SimpleGrid gap={4} minChildWidth="28rem">
+        {measured.map((drawn) => <TrendOf drawn={drawn} key={drawn} points={points} steps={steps} />)}
+      </SimpleGrid>
+    </Section>
+  );
+}
+
+function TrendOf({ steps, points, drawn }: { steps: StepAnswer[]; points: PointAnswer[]; drawn: Drawn }) {
+  const say = useWords();
+  const { number, seconds } = useFormat();
+  const loadName = useLoadName();
+  const data = useMemo(
+    () => trendData(steps, points, drawn, loadName),
+    [steps, points, drawn, loadName],
+  );
+  if (drawn === "output_tokens_per_s") return <Trend data={data} title={`${say("throughput")} (${say("tokenRate")})`} unit={number} />;
+  const [metric, percentile] = drawn.split("_") as [Metric, Percentile];
+  return <Trend data={data} title={`${say(metric)}, ${percentile}`} unit={seconds} />;
+}
+
+function Ready({ steps }: { steps: StepAnswer[] }) {
+  const say = useWords();
+  const { time } = useFormat();
+  const bars = readyBars(steps, (step) => `${say("runN", { id: step.id })}, ${time(step.started_at)}`, say("timeToReady"));
+  return (
+    <Section help={say("timeToReadyHelp")} title={say("timeToReady")}>
+      {bars.length ? <Stack bars={bars.slice(-60)} label={say("timeToReady")} /> : <Text color="fg.muted">{say("noReady")}</Text>}
+    </Section>
+  );
+}
+
+const written = (value: unknown) => (value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value));
+
+function Revisions({ revisions, current }: { revisions: RevisionAnswer[]; current: string | null }) {
+  const say = useWords();
+  const { time } = useFormat();
+  return (
+    <Section title={say("revisions")}>
+      <DataTable
+        columns={[
+          { head: say("revision"), cell: ({ id }) => <><RevisionName id={id} />{id === current ? ` ${say("current")}` : ""}</> },
+          { head: say("created"), cell: ({ created_at, rehearsal }) => <>{time(created_at)} <Rehearsal so={rehearsal} /></> },
+          { head: say("changes"), cell: ({ changes }) => <Changes changes={changes} /> },
+        ]}
+        label={say("revisions")} rowKey={({ id }) => id} rows={revisions}
+      />
+    </Section>
+  );
+}
+
+function Changes({ changes }: { changes: RevisionAnswer["changes"] }) {
+  const say = useWords();
+  if (changes === null) return <Text color="fg.muted">{say("firstRevision")}</Text>;
+  return (
+    <Box>
+      {changes.map(({ key, before, after }) => (
+        <Text fontSize="sm" key={key} overflowWrap="anywhere">
+          <Code>{key}</Code>: {written(before)} → <b>{written(after)}</b>
+        </Text>
+      ))}
+    </Box>
+  );
+}
+
+function Runs({ steps }: { steps: StepAnswer[] }) {
+  const say = useWords();
+  const { time } = useFormat();
+  const navigate = useNavigate();
+  const [chosen, setChosen] = useState<number[]>([]);
+  const toggle = (id: number) => setChosen(chosen.includes(id) ? chosen.filter((each) => each !== id) : [...chosen, id].slice(-6));
+  const fit = chosen.length >= 2;
+  return (
+    <Section
+      aside={
+        <Button disabled={!fit} onClick={() => void navigate(`${HOME}/compare?runs=${[...chosen].sort((a, b) => a - b).join(",")}`)} size="sm">
+          {fit ? say("compareChosen", { count: chosen.length }) : say("compareHint")}
+        </Button>
+      }
+      title={say("runs")}
+    >
+      <DataTable
+        columns={[
+          { head: say("chosen"), cell: ({ id }) => <Tick checked={chosen.includes(id)} hidden label={say("chooseRun", { id })} onToggle={() => toggle(id)} /> },
+          { head: say("run"), cell: ({ id }) => <RunLink id={id} /> },
+          { head: say("job"), cell: ({ job, rehearsal }) => <>{job} <Rehearsal so={rehearsal} /></> },
+          { head: say("began"), cell: ({ started_at }) => time(started_at) },
+          { head: say("state"), cell: ({ state }) => <State state={state} /> },
+          { head: say("revision"), cell: ({ revision_id }) => <RevisionName id={revision_id} /> },
+          { head: say("verdict"), cell: ({ verdict, verdict_reason }) => <><Verdict verdict={verdict} /> {verdict_reason}</> },
+        ]}
+        label={say("runs")} rowKey={({ id }) => id} rows={[...steps].reverse()}
+      />
+    </Section>
+  );
+}
