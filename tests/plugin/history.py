@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from unittest import mock
 
-from slipway.results import Distribution, Measurement, Validity
+from slipway.results import Goodput, Measurement, Validity
+from slipway.results.histogram import histogram
+from slipway.results.percentiles import distribution
 from slipway.spec import DeploymentSpec
 from slipway.store import RunStart, SmokeCheck, State, Store
 
@@ -134,7 +136,10 @@ def measured(users: int, number: int, moment: datetime, chance: random.Random) -
     rate = speed * 420 * users / (users + room)
     tpot = users / rate
     ttft = 0.04 / speed + 0.012 * users * users / room
+    middles = {"ttft": (ttft, 0.35), "itl": (tpot, 0.2), "tpot": (tpot, 0.1), "e2e": (ttft + 127 * tpot, 0.08)}
+    values = {name: spread(*middle, chance) for name, middle in middles.items()}
     invalid = number == 12 and users == 32
+    suspect = number == 3 * RUNS_A_REVISION and users == 64
     return Measurement(
         users=users,
         spawn_rate=float(users),
@@ -147,20 +152,16 @@ def measured(users: int, number: int, moment: datetime, chance: random.Random) -
         output_tokens=round(rate * 60),
         requests_per_s=rate / 128,
         output_tokens_per_s=rate,
-        ttft=spread(ttft, 0.35, chance),
-        itl=spread(tpot, 0.2, chance),
-        tpot=spread(tpot, 0.1, chance),
-        e2e=spread(ttft + 127 * tpot, 0.08, chance),
-        validity=Validity.INVALID if invalid else Validity.SUSPECT if users == 64 and number == 26 else Validity.VALID,
-        reasons=("12.4% of the requests failed",) if invalid else (),
+        **{name: distribution(found) for name, found in values.items()},
+        validity=Validity.INVALID if invalid else Validity.SUSPECT if suspect else Validity.VALID,
+        reasons=("12.4% of the requests failed",) if invalid else ("the load was 3.1% below what was asked",) * suspect,
         client={"cpu_share": 0.05 + users / 300, "late_share": 0.0, "send_lag_p99_s": 0.0004},
         server={"generation_tokens": round(rate * 60), "prefix_cache_hits": 0.0, "num_preemptions": 0.0},
+        histograms={name: shape for name, found in values.items() if (shape := histogram(found))},
+        goodput=Goodput({"ttft_s": 1.0}, round(rate * 50 / 128), 50 / 60, rate * 50 / 60 / 128),
+        series={"server": {"at_s": [0.0, 20.0, 40.0, 60.0], "running": [0.0, float(users), float(users), 1.0]}},
     )
 
 
-def spread(middle: float, width: float, chance: random.Random) -> Distribution:
-    values = sorted(middle * math.exp(chance.gauss(0, width)) for _ in range(200))
-    part = {
-        name: values[round(share * 199)] for name, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
-    }
-    return Distribution(count=200, mean=sum(values) / 200, minimum=values[0], maximum=values[-1], **part)
+def spread(middle: float, width: float, chance: random.Random) -> list[float]:
+    return [middle * math.exp(chance.gauss(0, width)) for _ in range(400)]
