@@ -38,6 +38,11 @@ NETWORK = {
     "backend": "gloo", "ranks": 2, "over": "sockets", "small_bytes": 8, "small_s": 6.1e-5, "large_bytes": 4 << 20,
     "large_s": 0.0042, "algbw": 9.98e8, "busbw": 9.98e8, "transports": [],
 }  # fmt: skip
+DIAGNOSIS = {
+    "id": "made-up", "kind": "transient", "phase": "serve", "cause": "the server was asked before it was ready",
+    "advice": "nothing: the next try found it ready", "key": "serve.ready_timeout_s", "host": "here",
+    "log": "quay.vllm.log", "role": "quay.vllm", "line": "ConnectionRefusedError: [Errno 111] Connection refused",
+}  # fmt: skip
 SMOKE = [
     SmokeCheck("models", True, "smollm2 is served", 0.011, {"asked": "GET /v1/models", "answered": {"id": "smollm2"}}),
     SmokeCheck(
@@ -116,7 +121,8 @@ def _deploy(store: Store, run_id: int, clock: Clock, chance: random.Random) -> N
         clock.moment += timedelta(seconds=took if name == "ready" else chance.uniform(0.5, 6))
         store.finish_stage(stage, actions=0 if name in ("preflight", "smoke") else 2, detail=detail)
     store.record_smoke(run_id, SMOKE)
-    store.add_snapshot(run_id, {"network": NETWORK, "versions": {"vllm": "0.32.0", "ray": "2.60.0", "torch": "2.13.0"}})
+    versions = {"vllm": "0.32.0", "ray": "2.60.0", "torch": "2.13.0"}
+    store.add_snapshot(run_id, {"diagnosis": DIAGNOSIS, "network": NETWORK, "versions": versions})
 
 
 def verdict(number: int) -> tuple[str, str]:

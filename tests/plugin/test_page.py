@@ -23,7 +23,14 @@ PAGES = {
     "deployment": (f"plugin/slipway/deployments/{NAME}", ["by load", "Time to ready", "serve.args.max-num-seqs"]),
     "run": (
         "plugin/slipway/runs/{deployed}",
-        ["Goodput", "Distributions", "Preflight", "Network proof", "Smoke checks"],
+        [
+            "the server was asked before it was ready",
+            "Goodput",
+            "Distributions",
+            "Preflight",
+            "Network proof",
+            "Smoke checks",
+        ],
     ),
     "compare": ("plugin/slipway/compare?runs={before},{worse},{last}", ["Output tok/s", "against run", "%"]),
     "dag": (f"dags/{NAME}.deploy/plugin/slipway-dag", ["by load", "Revisions"]),

@@ -1,4 +1,4 @@
-import { Alert, Box, Button, HStack, SimpleGrid, Stack, Text } from "@chakra-ui/react";
+import { Alert, Box, Button, Code, HStack, SimpleGrid, Stack, Text } from "@chakra-ui/react";
 import type { CellAnswer, Metric, RunAnswer, SmokeAnswer, StageAnswer, WholeRunAnswer } from "../api";
 import { Histogram } from "../charts/Histogram";
 import { Sparkline } from "../charts/Sparkline";
@@ -22,13 +22,13 @@ export function Run({ id }: { id: number }) {
   return (
     <>
       <Head whole={data} />
+      <Diagnosis found={snapshot["diagnosis"]} />
       <Cells cells={cells} run={run} />
       <Distributions cells={cells} />
       <Stages stages={stages} />
       <Preflight stages={stages} />
       <Network found={snapshot["network"]} />
       <Smoke checks={smoke} />
-      <Free title="diagnosis" value={snapshot["diagnosis"]} />
       <Free title="conf" value={conf} />
       <Free help title="snapshot" value={snapshot} />
     </>
@@ -304,13 +304,35 @@ function Smoke({ checks }: { checks: SmokeAnswer[] }) {
   );
 }
 
-function Free({ title, value, help = false }: { title: "diagnosis" | "conf" | "snapshot"; value: unknown; help?: boolean }) {
+/** Why it failed, as `slipway diagnose` says it; nothing where nothing was found. */
+function Diagnosis({ found }: { found: unknown }) {
+  const say = useWords();
+  if (!found || typeof found !== "object" || !("cause" in found) || !found.cause) return null;
+  const told = found as Record<string, unknown>;
+  const text = (name: string) => (typeof told[name] === "string" ? told[name] : "");
+  const where = [text("host"), text("role"), text("log")].filter(Boolean).join(", ");
+  return (
+    <Section title={say("diagnosis")}>
+      <Alert.Root mb={2} status="error">
+        <Alert.Indicator />
+        <Alert.Content>
+          <Alert.Title>{text("cause")}</Alert.Title>
+          <Alert.Description>{text("advice")}</Alert.Description>
+        </Alert.Content>
+      </Alert.Root>
+      {text("key") ? <Fact name={say("key")}><Code>{text("key")}</Code></Fact> : null}
+      {where ? <Fact name={say("found")}>{where}</Fact> : null}
+      {text("line") ? <Box as="pre" bg="bg.subtle" fontSize="xs" mt={2} overflow="auto" p={2} tabIndex={0} whiteSpace="pre-wrap">{text("line")}</Box> : null}
+    </Section>
+  );
+}
+
+function Free({ title, value, help = false }: { title: "conf" | "snapshot"; value: unknown; help?: boolean }) {
   const say = useWords();
   if (!value || (typeof value === "object" && Object.keys(value).length === 0)) return null;
-  const shown = <Json value={value} />;
   return (
     <Section help={help ? say("snapshotHelp") : undefined} title={say(title)}>
-      {title === "diagnosis" ? shown : <Unfold label={say("show")}>{shown}</Unfold>}
+      <Unfold label={say("show")}><Json value={value} /></Unfold>
     </Section>
   );
 }
