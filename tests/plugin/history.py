@@ -29,10 +29,10 @@ RUNS_A_REVISION = 8
 WORSE = 21
 """The number of a run that was slow."""
 CHECKS = [
-    {"host": "here", "name": "python", "passed": True, "found": "3.11.7 at /usr/bin/python3.11"},
-    {"host": "here", "name": "disk", "passed": True, "found": "212 GiB free below /srv/slipway"},
-    {"host": "here", "name": "gpus", "passed": True, "found": "a rehearsal needs none"},
-    {"host": "here", "name": "ports", "passed": True, "found": "all free"},
+    {"host": "here", "name": "python", "state": "ok", "found": "3.11.7 at /usr/bin/python3.11"},
+    {"host": "here", "name": "disk", "state": "warn", "found": "212 GiB free below /srv/slipway"},
+    {"host": "here", "name": "gpus", "state": "ok", "found": "a rehearsal needs none"},
+    {"host": "here", "name": "ports", "state": "ok", "found": "all free"},
 ]
 NETWORK = {
     "backend": "gloo", "ranks": 2, "over": "sockets", "small_bytes": 8, "small_s": 6.1e-5, "large_bytes": 4 << 20,

@@ -12,7 +12,7 @@ import { useZone } from "./surroundings";
 import { useAnswer } from "./useAnswer";
 import { useWords } from "./words";
 
-const OURS = /^(.+)\.(deploy|benchmark|teardown)$/;
+const OURS = /^(.+)\.(deploy|benchmark|teardown|preflight)$/;
 
 const Ground = ({ children }: { children: ReactNode }) => (
   <Box css={{ "& svg text": { fontSize: "12px" } }} data-slipway height="100%" overflow="auto" p={4}>{children}</Box>

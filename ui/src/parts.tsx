@@ -43,6 +43,7 @@ export function Verdict({ verdict }: { verdict: string | null }) {
 
 const PALETTE: Record<string, string> = {
   success: "green", valid: "green", serving: "green", failed: "red", invalid: "red", suspect: "orange", running: "blue", starting: "blue",
+  ok: "green", warn: "orange", FAIL: "red",
 };
 
 /** A state of Airflow's or of a cell, in words and in colour. */

@@ -153,8 +153,8 @@ const WORDS = {
   asTable: ["As a table", "以表格显示"],
   notOurs: ["This DAG is not one of Slipway's", "此 DAG 不属于 Slipway"],
   notOursNext: [
-    "Slipway's DAGs are named NAME.deploy, NAME.benchmark and NAME.teardown, after their deployment file.",
-    "Slipway 的 DAG 按部署文件命名为 NAME.deploy、NAME.benchmark、NAME.teardown。",
+    "Slipway's DAGs are named NAME.deploy, NAME.benchmark and the like, after their deployment file.",
+    "Slipway 的 DAG 按部署文件命名为 NAME.deploy、NAME.benchmark 等。",
   ],
   failedToLoad: ["This could not be shown", "无法显示"],
   next401: ["Your login has ended: reload the page and log in again.", "登录已失效：请刷新页面并重新登录。"],

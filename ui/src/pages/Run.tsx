@@ -239,7 +239,7 @@ function Detail({ stage }: { stage: StageAnswer }) {
 interface Check {
   host: string;
   name: string;
-  passed: boolean;
+  state: string;
   found: string;
   next_step?: string;
 }
@@ -254,7 +254,7 @@ function Preflight({ stages }: { stages: StageAnswer[] }) {
         columns={[
           { head: say("host"), cell: ({ host }) => host },
           { head: say("check"), cell: ({ name }) => name },
-          { head: say("result"), cell: ({ passed }) => <Passed so={passed} /> },
+          { head: say("result"), cell: ({ state }) => <State state={state} /> },
           { head: say("found"), cell: ({ found }) => found },
           { head: say("nextStep"), cell: ({ next_step }) => next_step ?? "" },
         ]}
