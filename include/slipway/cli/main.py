@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slipway.cli import bundle, diagnose, exchange, files, loadtest, redeploy, results, runs
+from slipway.cli import bundle, diagnose, exchange, files, loadtest, redeploy, results, runs, weights
 from slipway.errors import SlipwayError
 
 Run = Callable[[argparse.Namespace], int]
@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_redeploy(command)
     _add_loadtest(command)
     _add_exchange(command)
+    kept = command("weights", weights.weights)
+    kept.add_argument("verb", choices=("list", "verify", "prune", "manifest"))
+    kept.add_argument("file", type=Path, metavar="FILE")
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from slipway.commands import kit
@@ -9,28 +10,106 @@ from slipway.commands.agent import Role
 from slipway.shell import Command
 from slipway.spec import DeploymentSpec, Layout
 
-
-def _asked(spec: DeploymentSpec) -> dict[str, object]:
-    """Source, store, and what the file allows in a model."""
-    weights = spec.weights
-    store = Layout(spec.root).models(weights.name)
-    return {"source": weights.source, "store": store, "allow_pickle": list(weights.allow_pickle)}
+PRUNE_S = 600
+"""Removing a large file takes a file system seconds, not minutes."""
 
 
 def look(spec: DeploymentSpec) -> Command:
     """What the source holds, what is staged of it, and what is wrong with it."""
-    return kit.call(spec.root, "stage", "look", _asked(spec), timeout_s=120)
+    if spec.weights.repository:
+        return kit.call(spec.root, "models", "look", _origin(spec))
+    return kit.call(spec.root, "stage", "look", _folders(spec), timeout_s=120)
 
 
 def copy(spec: DeploymentSpec) -> Role:
     """The job that copies, checks on the way, and moves into place when whole. It knows itself what there is to do."""
-    return _job(spec, f"weights.{spec.weights.name}", "copy", _asked(spec) | _limit(spec))
+    return _job(spec, _program(spec, "stage", "copy", _folders(spec) | _limit(spec)))
 
 
-def _job(spec: DeploymentSpec, name: str, verb: str, asked: dict[str, object]) -> Role:
-    argv = ("python3", Layout(spec.root).kit(kit.digest()), "stage", verb)
-    return Role(name=name, steps=(Command(argv, stdin=json.dumps(asked, sort_keys=True).encode()),), again=True)
+def download(spec: DeploymentSpec, fetch: Command) -> Role:
+    """The job that has ``fetch`` download a repository's commit, then makes it a version of the store."""
+    return _job(spec, fetch, _program(spec, "models", "adopt", _origin(spec)))
+
+
+def fetching(spec: DeploymentSpec) -> bytes:
+    """What the program ``fetch`` of the serving environment is asked. Raises ValueError for a folder."""
+    weights = spec.weights
+    if not weights.repository:
+        raise ValueError(f"{weights.source} is no repository")
+    repo, revision = weights.repository
+    asked = {
+        "repo": repo,
+        "revision": revision,
+        "folder": f"{_store(spec)}/.hub-{hashlib.sha256(weights.source.encode()).hexdigest()}",
+        "endpoint": weights.hub_endpoint,
+        "token_file": weights.token_file,
+        "allow_pickle": list(weights.allow_pickle),
+    }
+    return json.dumps(asked, sort_keys=True).encode()
+
+
+def versions(spec: DeploymentSpec) -> Command:
+    """Every version in the host's model stores, and what uses it."""
+    return kit.call(spec.root, "models", "list", _stores(spec), timeout_s=120)
+
+
+def prune(spec: DeploymentSpec, serves: str, free_bytes: int | None = None) -> Command:
+    """Remove versions that nothing uses, until so many bytes are free; all of them without a number.
+
+    ``serves`` is the version that this deployment serves, on whichever of its hosts; empty where it serves none.
+    """
+    own = {"model": spec.weights.name, "keep": {spec.name: serves}}
+    asked = _stores(spec) | own | {"free_bytes": free_bytes}
+    return kit.call(spec.root, "models", "prune", asked, timeout_s=PRUNE_S)
+
+
+def verify(spec: DeploymentSpec, path: str) -> Command:
+    """Read a staged version again and compare it with its manifest."""
+    return kit.call(spec.root, "stage", "verify", {"path": path}, timeout_s=spec.weights.timeout_s)
+
+
+def manifest(spec: DeploymentSpec) -> Command:
+    """Take the manifest of the source, where it has none, and keep it beside its files."""
+    asked = {name: value for name, value in _folders(spec).items() if name != "store"} | _limit(spec)
+    return kit.call(spec.root, "stage", "manifest", asked, timeout_s=spec.weights.timeout_s)
+
+
+def warm(spec: DeploymentSpec, path: str) -> Command:
+    """Bring a version into the page cache, where memory allows it."""
+    return kit.call(spec.root, "models", "warm", {"path": path}, timeout_s=spec.weights.timeout_s)
+
+
+def job_name(spec: DeploymentSpec) -> str:
+    return f"weights.{spec.weights.name}"
+
+
+def _store(spec: DeploymentSpec) -> str:
+    return Layout(spec.root).models(spec.weights.name)
+
+
+def _stores(spec: DeploymentSpec) -> dict[str, object]:
+    return {"models": f"{spec.root}/models", "agents": Layout(spec.root).agents}
 
 
 def _limit(spec: DeploymentSpec) -> dict[str, object]:
-    return {"limit_bytes_per_s": spec.weights.limit_bytes_per_s} if spec.weights.limit_bytes_per_s else {}
+    limit = spec.weights.limit_bytes_per_s
+    return {"limit_bytes_per_s": limit} if limit else {}
+
+
+def _folders(spec: DeploymentSpec) -> dict[str, object]:
+    weights = spec.weights
+    return {"source": weights.source, "store": _store(spec), "allow_pickle": list(weights.allow_pickle)}
+
+
+def _origin(spec: DeploymentSpec) -> dict[str, object]:
+    weights = spec.weights
+    return {"origin": weights.source, "store": _store(spec), "allow_pickle": list(weights.allow_pickle)}
+
+
+def _job(spec: DeploymentSpec, *steps: Command) -> Role:
+    return Role(name=job_name(spec), steps=steps, again=True)
+
+
+def _program(spec: DeploymentSpec, program: str, verb: str, asked: dict[str, object]) -> Command:
+    argv = ("python3", Layout(spec.root).kit(kit.digest()), program, verb)
+    return Command(argv, stdin=json.dumps(asked, sort_keys=True).encode())

@@ -29,6 +29,7 @@ class Weights:
     problems: tuple[str, ...]
     took: Mapping[str, Any] = field(default_factory=dict)
     source_digest: str | None = None
+    free_bytes: int = 0
     needed_bytes: int = 0
     """The room that staging still takes."""
 
@@ -44,6 +45,7 @@ def parse_weights(data: Mapping[str, Any]) -> Weights:
         problems=tuple(data.get("problems", ())),
         took=staged.get("took", {}),
         source_digest=data.get("source_digest"),
+        free_bytes=data.get("free_bytes", 0),
         needed_bytes=data.get("needed_bytes", 0),
     )
 
@@ -70,3 +72,30 @@ def reading(host: Host, spec: DeploymentSpec, folder: str) -> Reading:
 
 def staged(host: Host, spec: DeploymentSpec) -> Weights:
     return parse_weights(kit.reply(host.run(weights.look(spec))))
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in a host's model store. ``used_at`` is in seconds since 1970; ``used_by`` are live roles there."""
+
+    model: str
+    digest: str
+    path: str
+    bytes: int
+    current: bool
+    whole: bool
+    source: str
+    used_at: float
+    used_by: tuple[str, ...]
+
+
+def versions(host: Host, spec: DeploymentSpec) -> list[Version]:
+    """Every version in the model stores of a host, by model and digest."""
+    found = kit.reply(host.run(weights.versions(spec)))["versions"]
+    return [Version(**{**version, "used_by": tuple(version["used_by"])}) for version in found]
+
+
+def served(host: Host, spec: DeploymentSpec) -> str:
+    """The path of the version that this deployment's head serves; empty where it serves none from the store."""
+    own = (v.path for v in versions(host, spec) if any(role.startswith(f"{spec.name}.") for role in v.used_by))
+    return next(own, "")

@@ -15,6 +15,7 @@ PROGRAMS = {
     "agent": "agent.verbs",
     "evidence": "evidence.verbs",
     "files": "files",
+    "models": "weights.models",
     "probe": "probe.verbs",
     "stage": "weights.verbs",
 }

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from slipway.errors import SpecError
 from slipway.spec.explain import explain
 from slipway.spec.overrides import Overrides
-from slipway.spec.types import DeploymentSpec
+from slipway.spec.types import HUB, DeploymentSpec
 
 LARGEST_FILE_BYTES = 256 * 1024
 Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -123,6 +123,6 @@ def _anchored(data: dict[str, Any], base: Path) -> dict[str, Any]:
     if isinstance(data.get("root"), str):
         anchored["root"] = str(base / data["root"])
     weights = data.get("weights")
-    if isinstance(weights, dict) and isinstance(weights.get("source"), str):
+    if isinstance(weights, dict) and isinstance(weights.get("source"), str) and not weights["source"].startswith(HUB):
         anchored["weights"] = {**weights, "source": str(base / weights["source"])}
     return anchored

@@ -6,6 +6,7 @@ seconds.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -17,6 +18,8 @@ Port = Annotated[int, Field(ge=1024, le=65535)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
 ArgumentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]*$")]
 Argument = bool | int | float | str | list[str] | dict[str, object]
+HUB = "hf:"
+REPOSITORY = re.compile(r"hf:([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)@([0-9a-f]{40})")
 Seconds = Annotated[int, Field(ge=1, le=7 * 86400)]
 
 DENIED_ENV = ("LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION")
@@ -115,7 +118,9 @@ class WeightsSpec(Part):
     """Where the model comes from, and whether it is copied to each host before it is served."""
 
     source: str
-    """The model's folder as each host sees it: shared storage, or a disk."""
+    """The model's folder as each host sees it: shared storage, or a disk. Or a Hugging Face repository at a pinned
+    commit, as `hf:org/name@<40 hex digits>`, which each host downloads with the serving environment's
+    `huggingface_hub`."""
     name: Name
     """What the model is called in each host's model store."""
     stage: bool = True
@@ -128,6 +133,34 @@ class WeightsSpec(Part):
     allow_pickle: tuple[str, ...] = ()
     """Pickle files that may be part of the model, by their path below `source`. Any other is refused: a pickle can run
     code when it is loaded. vLLM loads the weights from safetensors alone in any case."""
+    prune: bool = False
+    """Where space in a host's model store is too short to stage, remove versions that nothing uses there, the least
+    recently used first, of this model and others. What a server uses is never removed."""
+    token_file: str | None = None
+    """For a repository that needs one: a file on each host with the hub's token, which its owner alone may read
+    (mode 0600). The token itself stands in no file of ours and on no command line."""
+    hub_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    """The hub's address, where it is not Hugging Face's own: a mirror."""
+
+    @property
+    def repository(self) -> tuple[str, str] | None:
+        """The hub's repository and the commit; None where the source is a folder."""
+        found = REPOSITORY.fullmatch(self.source)
+        return (found[1], found[2]) if found else None
+
+    @model_validator(mode="after")
+    def _one_kind_of_source(self) -> WeightsSpec:
+        if self.source.startswith(HUB) and not self.repository:
+            raise ValueError("source: a repository is named `hf:org/name@commit`, with all 40 hex digits of the commit")
+        if self.repository and not self.stage:
+            raise ValueError("stage: a repository has no folder to serve from; leave it `true`")
+        if self.repository and self.limit_bytes_per_s:
+            raise ValueError("limit_bytes_per_s: not for a repository, whose client knows no limit")
+        if self.repository and self.prune:
+            raise ValueError("prune: not for a repository, whose size only the hub knows; use `slipway weights prune`")
+        if not self.repository and (self.token_file or self.hub_endpoint):
+            raise ValueError("token_file, hub_endpoint: only for a source `hf:org/name@commit`")
+        return self
 
 
 class PreflightSpec(Part):

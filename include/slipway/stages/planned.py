@@ -18,7 +18,7 @@ def planned(spec: DeploymentSpec, lock: str) -> Iterator[tuple[str, Action]]:
     stages: dict[str, Plan] = {
         "prepare": _prepare(spec),
         "environment": environment.plan(spec, lock, {}),
-        "weights": weights.plan(spec, {}),
+        "weights": weights.plan(spec, {}, interpreter),
         "ray_cluster": ray_cluster.plan(spec, interpreter, ray_cluster.Seen(), fresh_token=""),
         "network": network.plan(spec, interpreter),
         "serve": serve.plan(spec, server, {}),

@@ -14,6 +14,7 @@ from slipway.facts.role import RoleState, last_lines, role
 from slipway.facts.vllm import refused_argument
 from slipway.hosts import on_each
 from slipway.spec import DeploymentSpec, HostSpec
+from slipway.stages import model_store
 from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
 from slipway.stages.weights import model_path
 
@@ -74,11 +75,14 @@ def converge(site: Site, model: str = "") -> Outcome:
     given with it has served before, so its arguments are not asked about again.
     """
     interpreter = python_env.python(site.spec, site.lock)
-    parts = wanted(site.spec, interpreter, model or model_path(site))
+    folder = model or model_path(site)
+    parts = wanted(site.spec, interpreter, folder)
     server = parts[site.spec.head.name]
     rounds = list(plan(site.spec, parts, look(site)))
     if rounds and not model:
         require_accepted(site)
+    if rounds and folder != site.spec.weights.source:
+        model_store.warm(site, folder)
     actions = act(site, rounds)
     return Outcome(actions, {"endpoint": site.spec.endpoint, "command": server.steps[0].line()})
 

@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from slipway.commands import python_env
 from slipway.commands import weights as commands
+from slipway.commands.agent import Role
 from slipway.errors import HostUnfit, StageError
-from slipway.facts.weights import Weights, staged
+from slipway.facts.weights import Weights, served, staged
 from slipway.hosts import Host, on_each
 from slipway.spec import DeploymentSpec
+from slipway.stages import environment
 from slipway.stages.job import finish
-from slipway.stages.site import Outcome, Plan, Site, act, starting
+from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
+
+SPARE_PART = 0.05
+"""The part of the model's size that must be free beside it, as the copy itself demands."""
 
 
 def look(site: Site) -> dict[str, Weights]:
     return on_each(site.hosts.values(), lambda host: staged(host, site.spec))
 
 
-def plan(spec: DeploymentSpec, seen: Mapping[str, Weights]) -> Plan:
-    """Copy where the staged model is not the source's. Nothing is copied where the file serves from the source."""
+def plan(spec: DeploymentSpec, seen: Mapping[str, Weights], interpreter: str) -> Plan:
+    """Copy where the staged model is not the source's. Nothing is copied where the file serves from the source.
+
+    A repository is downloaded by the serving environment's ``interpreter``.
+    """
     lacking = [host.name for host in spec.hosts if not (host.name in seen and seen[host.name].current)]
     if spec.weights.stage and lacking:
-        copy = commands.copy(spec)
-        yield [starting(host, spec.root, copy, f"stage {spec.weights.name}") for host in lacking]
+        job = _job(spec, interpreter)
+        yield [starting(host, spec.root, job, f"stage {spec.weights.name}") for host in lacking]
 
 
 def converge(site: Site) -> Outcome:
@@ -32,11 +41,38 @@ def converge(site: Site) -> Outcome:
     for name, weights in seen.items():
         _require_whole(site.spec, name, weights)
     lacking = [site.hosts[name] for name, weights in seen.items() if site.spec.weights.stage and not weights.current]
-    actions = act(site, plan(site.spec, seen))
+    if lacking and site.spec.weights.repository:
+        environment.converge(site)
+    actions = act(site, _room(site, seen))
+    actions += act(site, plan(site.spec, seen, python_env.python(site.spec, site.lock)))
     if lacking:
         _wait(site, lacking)
         seen = look(site)
     return Outcome(actions, _detail(site.spec, seen))
+
+
+def room(spec: DeploymentSpec, seen: Mapping[str, Weights], serves: str) -> Plan:
+    """Where space is too short, remove versions that nothing uses. ``serves`` is what this deployment serves now."""
+    short = {
+        name: int(weights.bytes * (1 + SPARE_PART))
+        for name, weights in seen.items()
+        if not weights.current and weights.free_bytes < weights.bytes * (1 + SPARE_PART)
+    }
+    if short:
+        why = "make room: remove versions that nothing uses"
+        yield [Action(name, commands.prune(spec, serves, needed), why) for name, needed in short.items()]
+
+
+def _room(site: Site, seen: Mapping[str, Weights]) -> Plan:
+    if site.spec.weights.prune and site.spec.weights.stage:
+        yield from room(site.spec, seen, served(site.head, site.spec))
+
+
+def _job(spec: DeploymentSpec, interpreter: str) -> Role:
+    if not spec.weights.repository:
+        return commands.copy(spec)
+    asked = commands.fetching(spec)
+    return commands.download(spec, python_env.program(interpreter, "fetch", stdin=asked, timeout_s=0))
 
 
 def model_path(site: Site) -> str:
@@ -45,7 +81,7 @@ def model_path(site: Site) -> str:
 
 
 def _wait(site: Site, hosts: list[Host]) -> None:
-    job, timeout_s = commands.copy(site.spec).name, site.spec.weights.timeout_s
+    job, timeout_s = commands.job_name(site.spec), site.spec.weights.timeout_s
     hint = "see the job's last lines above; staging goes on where it was interrupted"
     on_each(hosts, lambda host: finish(host, site.root, job, timeout_s, say=site.say, hint=hint))
 

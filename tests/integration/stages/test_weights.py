@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 from slipway.errors import HostUnfit, StageError
 from slipway.hosts import LocalHost
 from slipway.spec import parse_deployment
-from slipway.stages import weights
-from slipway.stages.site import Site
+from slipway.stages import model_store, weights
+from slipway.stages.site import Site, act
 
 
 @pytest.fixture
@@ -83,6 +84,29 @@ def test_two_hosts_that_hold_other_bytes_are_named(tmp_path, source):
 def test_the_run_keeps_what_identifies_the_model_and_what_staging_took(tmp_path, source):
     detail = weights.converge(site(tmp_path)).detail
     assert (len(detail["digest"]), detail["staged"]["here"]["copied_bytes"]) == (64, detail["bytes"])
+
+
+def test_the_server_that_starts_next_finds_the_model_in_memory(tmp_path, source):
+    opened, said = site(tmp_path), []
+    opened = dataclasses.replace(opened, say=said.append)
+    path = weights.converge(opened).detail["model"]
+    model_store.warm(opened, path)
+    assert said[-1].startswith("[here] the model: 0.0 GiB in the page cache after")
+
+
+def test_room_is_made_where_the_file_allows_it(tmp_path, source):
+    """A disk that is short by the smallest of bytes: what the stage believes of it is all that is not real here."""
+    first = Path(weights.converge(site(tmp_path)).detail["model"])
+    (source / "config.json").write_text('{"model_type": "qwen2"}')
+    last = Path(weights.converge(site(tmp_path)).detail["model"])
+    (source / "config.json").write_text('{"model_type": "qwen3"}')
+    opened = site(tmp_path)
+    allowed = opened.spec.weights.model_copy(update={"prune": True})
+    opened = dataclasses.replace(opened, spec=opened.spec.model_copy(update={"weights": allowed}))
+    seen = {"here": dataclasses.replace(weights.look(opened)["here"], free_bytes=1, bytes=1 << 60)}
+    assert act(opened, weights.room(opened.spec, seen, serves="")) == 1
+    assert (first.exists(), last.exists()) == (False, True)
+    assert weights.converge(opened).actions == 1
 
 
 def test_a_broken_source_is_refused_by_name_before_anything_is_copied(tmp_path, source):

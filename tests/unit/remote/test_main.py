@@ -59,7 +59,7 @@ def test_a_role_lives_its_life_on_a_bare_interpreter(kit_program, tmp_path, pyth
 @pytest.mark.parametrize(
     ("program", "verb", "stdin", "said"),
     [
-        ("nonsense", "x", b"{}", "no program 'nonsense'; known are agent, evidence, files, probe, stage"),
+        ("nonsense", "x", b"{}", "no program 'nonsense'; known are agent, evidence, files, models, probe, stage"),
         ("../agent", "x", b"{}", "no program '../agent'"),
         ("files", "steal", b"{}", "files: no verb 'steal'; known are link, read, remove, write"),
         ("files", "__class__", b"{}", "files: no verb"),

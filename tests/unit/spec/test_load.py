@@ -41,6 +41,13 @@ def test_minimal_file():
     assert spec.endpoint == "http://127.0.0.1:8000"
 
 
+def test_a_repository_is_no_relative_path():
+    source = f"hf:org/tiny@{'a' * 40}"
+    local = MINIMAL.replace("connection: ssh_a, ", "").replace("/models/tiny", f"'{source}'")
+    assert parsed(local).weights.source == source
+    assert parsed(local).weights.repository == ("org/tiny", "a" * 40)
+
+
 def test_all_shipped_deployments_load():
     assert [spec.name for spec in load_deployments(DEPLOYMENTS)] == ["deepseek-r1", "demo"]
 
@@ -53,6 +60,9 @@ def test_all_shipped_deployments_load():
         ("users: 1", "users: 1, proces: 2", "benchmark.levels.0.proces: unknown key, did you mean 'processes'?"),
         ("version: 1", "version: 2", "version: Input should be 1 (given: 2)"),
         ("name: tiny\nroot", "name: Tiny\nroot", "name: String should match pattern"),
+        ("/models/tiny,", "'hf:org/tiny@main',", "weights: source: a repository is named `hf:org/name@commit`"),
+        ("/models/tiny,", f"'hf:org/tiny@{'a' * 40}', stage: false,", "weights: stage: a repository has no folder"),
+        ("/models/tiny,", "/models/tiny, token_file: /x,", "weights: token_file, hub_endpoint: only for a source `hf:"),
         (
             "{model_name: tiny}",
             "{model_name: tiny, port: 80}",

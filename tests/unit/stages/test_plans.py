@@ -91,17 +91,17 @@ class TestWeights:
 
     def test_copied_where_not_current(self, spec):
         stale = dataclasses.replace(self.WHOLE, current=False)
-        assert told(weights.plan(spec, {"a": self.WHOLE, "b": stale})) == [("b", "stage tiny")]
-        assert told(weights.plan(spec, {"a": self.WHOLE, "b": self.WHOLE})) == []
+        assert told(weights.plan(spec, {"a": self.WHOLE, "b": stale}, PYTHON)) == [("b", "stage tiny")]
+        assert told(weights.plan(spec, {"a": self.WHOLE, "b": self.WHOLE}, PYTHON)) == []
 
     def test_served_from_the_source(self, spec):
         in_place = spec.model_copy(update={"weights": spec.weights.model_copy(update={"stage": False})})
-        assert told(weights.plan(in_place, {})) == []
+        assert told(weights.plan(in_place, {}, PYTHON)) == []
 
     def test_what_the_file_allows_and_limits_reaches_the_job(self, spec):
         said = {"allow_pickle": ("a.bin",), "limit_bytes_per_s": 2 << 20}
         changed = spec.model_copy(update={"weights": spec.weights.model_copy(update=said)})
-        [[start, _]] = weights.plan(changed, {})
+        [[start, _]] = weights.plan(changed, {}, PYTHON)
         request = json.loads(asked(start)["steps"][0]["stdin"])
         assert request == {
             "source": "/shared/tiny",
@@ -109,6 +109,34 @@ class TestWeights:
             "allow_pickle": ["a.bin"],
             "limit_bytes_per_s": 2 << 20,
         }
+
+
+    def test_room_is_made_only_where_it_is_short(self, spec):
+        lacking = dataclasses.replace(self.WHOLE, current=False, bytes=100)
+        seen = {"a": dataclasses.replace(lacking, free_bytes=104), "b": dataclasses.replace(lacking, free_bytes=105)}
+        [[action]] = weights.room(spec, seen, "/srv/slipway/models/tiny/d0")
+        assert action.host == "a"
+        assert asked(action) == {
+            "models": "/srv/slipway/models",
+            "agents": "/srv/slipway/agents",
+            "model": "tiny",
+            "keep": {"pair": "/srv/slipway/models/tiny/d0"},
+            "free_bytes": 105,
+        }
+        assert list(weights.room(spec, {"a": self.WHOLE}, "")) == []
+
+    def test_a_repository_is_downloaded_by_the_serving_environment_then_adopted(self, spec):
+        origin = f"hf:org/tiny@{'a' * 40}"
+        said = {"source": origin, "token_file": "/etc/hub.token", "hub_endpoint": "http://mirror:9"}
+        changed = spec.model_copy(update={"weights": spec.weights.model_copy(update=said)})
+        [[start, _]] = weights.plan(changed, {}, PYTHON)
+        fetch, adopt = asked(start)["steps"]
+        assert fetch["argv"][:2] == [PYTHON, "-c"]
+        request = json.loads(fetch["stdin"])
+        assert (request["repo"], request["revision"]) == ("org/tiny", "a" * 40)
+        assert (request["token_file"], request["endpoint"]) == ("/etc/hub.token", "http://mirror:9")
+        assert adopt["argv"][2:] == ["models", "adopt"]
+        assert json.loads(adopt["stdin"])["origin"] == origin
 
 
 class TestRayCluster:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from slipway.remote.refusal import Refused, refusing
 from slipway.remote.weights.blocks import reserve, settle, settle_folder
@@ -52,7 +54,7 @@ def stage_version(order: CopyOrder, model: Listing, progress: Progress) -> Versi
     digests = _copy_chunks(order, model, known, progress)
     require_unchanged(model)
     manifest = manifest_of([(file.name, file.size) for file in model.files], order.chunk_bytes, digests)
-    _seal(partial, model, manifest, progress)
+    seal(partial, model, manifest, record_of(str(model.folder), model.fingerprint, progress))
     version = order.store.publish(partial, manifest)
     order.store.journal(model.fingerprint).unlink()
     return version
@@ -105,12 +107,16 @@ def _copy_chunks(order: CopyOrder, model: Listing, known: Known, progress: Progr
         return journal.digests
 
 
-def _seal(partial: Path, model: Listing, manifest: Manifest, progress: Progress) -> None:
-    """Have everything on the disk, with the manifest and the record of the source and of what the copy took."""
+def record_of(source: str, fingerprint: str, progress: Progress) -> dict[str, Any]:
+    """What is written down of where a version came from, and what bringing it took."""
+    took = {"seconds": round(progress.seconds, 3), "copied_bytes": progress.copied_bytes}
+    return {"source": source, "fingerprint": fingerprint, "staged_at": time.time(), **took}
+
+
+def seal(partial: Path, model: Listing, manifest: Manifest, record: Mapping[str, Any]) -> None:
+    """Have everything on the disk, with the manifest and the record of the source."""
     for file in model.files:
         settle(partial / file.name, file.size)
-    took = {"seconds": round(progress.seconds, 3), "copied_bytes": progress.copied_bytes}
-    record = {"source": str(model.folder), "fingerprint": model.fingerprint, "staged_at": time.time(), **took}
     (partial / MANIFEST).write_bytes(manifest.text)
     (partial / SOURCE_RECORD).write_text(json.dumps(record))
     for name in (MANIFEST, SOURCE_RECORD):

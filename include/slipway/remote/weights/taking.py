@@ -33,6 +33,14 @@ class ReadOrder:
 
 def take_manifest(order: ReadOrder, model: Listing, pickles: tuple[str, ...]) -> Manifest:
     """Read every file and write the manifest beside them. Raises Refused where the source is no whole model."""
+    manifest = read_manifest(order, model, pickles)
+    with refusing(f"writing the manifest beside {order.source}"):
+        replace(order.source / MANIFEST, manifest.text, 0o644)
+    return manifest
+
+
+def read_manifest(order: ReadOrder, model: Listing, pickles: tuple[str, ...]) -> Manifest:
+    """The manifest of a folder, by reading it. Raises Refused where that is no whole model, or changes meanwhile."""
     problems = problems_of(model, pickles)
     if problems:
         raise Refused(f"{order.source} is no whole model:\n" + "\n".join(problems), "mend the source first")
@@ -40,10 +48,7 @@ def take_manifest(order: ReadOrder, model: Listing, pickles: tuple[str, ...]) ->
     chunks = split(sizes, order.chunk_bytes)
     work_through(chunks, lambda: closing(ChunkReader(order)), order.threads, order.progress.say)
     require_unchanged(model)
-    manifest = manifest_of(sizes, order.chunk_bytes, order.digests)
-    with refusing(f"writing the manifest beside {order.source}"):
-        replace(order.source / MANIFEST, manifest.text, 0o644)
-    return manifest
+    return manifest_of(sizes, order.chunk_bytes, order.digests)
 
 
 class ChunkReader:

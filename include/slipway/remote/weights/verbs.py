@@ -7,7 +7,6 @@ staged version, ``manifest`` to take a source's own.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,22 +14,17 @@ from typing import Any
 
 from slipway.remote.refusal import Refused, refusing
 from slipway.remote.request import Request
-from slipway.remote.weights.blocks import BLOCK_BYTES
-from slipway.remote.weights.chunks import DEFAULT_CHUNK_BYTES
+from slipway.remote.weights.asking import chunk_bytes_of, limit_of, path_of, threads_of
 from slipway.remote.weights.known import digest_beside, problems_of_source
 from slipway.remote.weights.listing import Listing, list_folder, printable
 from slipway.remote.weights.manifest import MANIFEST, BadManifest, load_manifest
-from slipway.remote.weights.mounts import is_network
 from slipway.remote.weights.progress import Pace, Progress
 from slipway.remote.weights.staging import CopyOrder, needed_bytes, stage_version
 from slipway.remote.weights.taking import ReadOrder, take_manifest
 from slipway.remote.weights.verifying import Fault, find_faults
-from slipway.remote.weights.versions import DAMAGE_RECORD, ModelStore, Version, free_bytes
+from slipway.remote.weights.versions import DAMAGE_RECORD, ModelStore, free_bytes
 
 LOCK_WAIT_S = 4 * 3600.0
-MOST_THREADS = 64
-LARGEST_CHUNK_BYTES = 1024**3
-
 Asked = Mapping[str, Any]
 Answer = dict[str, Any]
 
@@ -43,7 +37,7 @@ def look(request: Asked) -> Answer:
     manifest beside the source, where there is one; ``needed_bytes`` is the room that staging still takes.
     """
     asked = Request(request)
-    source, store = _path(asked, "source"), ModelStore(_path(asked, "store"))
+    source, store = path_of(asked, "source"), ModelStore(path_of(asked, "store"))
     staged = store.current
     try:
         model, unfit = list_folder(source), store.overlap(source)
@@ -57,7 +51,7 @@ def look(request: Asked) -> Answer:
         "bytes": model.size,
         "fingerprint": model.fingerprint,
         "source_digest": beside or None,
-        "staged": _shown(staged) if staged else None,
+        "staged": staged.shown if staged else None,
         "current": current,
         "needed_bytes": 0 if current else needed_bytes(store.partial(model.fingerprint), model),
         "free_bytes": free_bytes(store.path),
@@ -100,12 +94,12 @@ def manifest(request: Asked) -> Answer:
     One that is there stays, unless ``anew``.
     """
     asked = Request(request)
-    source = _path(asked, "source")
+    source = path_of(asked, "source")
     with refusing(f"taking the manifest of {source}"):
         model = list_folder(source)
         there = "" if asked.flag("anew") else digest_beside(model)
         progress = Progress("read", model.size)
-        order = ReadOrder(source, _threads(asked, source), _chunk_bytes(asked), Pace(_limit(asked)), progress)
+        order = ReadOrder(source, threads_of(asked, source), chunk_bytes_of(asked), Pace(limit_of(asked)), progress)
         digest = there or take_manifest(order, model, tuple(asked.texts("allow_pickle"))).digest
     read = {"seconds": round(progress.seconds, 3), "read_bytes": progress.copied_bytes}
     return {"path": str(source / MANIFEST), "digest": digest, "bytes": model.size, "files": len(model.files), **read}
@@ -118,7 +112,7 @@ def verify(request: Asked) -> Answer:
     faults is marked: ``look`` no longer calls it current, and ``copy`` replaces it.
     """
     asked = Request(request)
-    folder = _path(asked, "path").resolve()
+    folder = path_of(asked, "path").resolve()
     with refusing(f"verifying {folder}"):
         try:
             manifest = load_manifest(folder)
@@ -126,7 +120,7 @@ def verify(request: Asked) -> Answer:
             raise Refused(str(error), "stage the model again") from error
         progress = Progress("verified", manifest.size)
         seen = list_folder(folder)
-        faults = find_faults(manifest, seen, _threads(asked, folder), progress)
+        faults = find_faults(manifest, seen, threads_of(asked, folder), progress)
         _mark(folder, faults)
     return {
         "path": str(folder),
@@ -143,11 +137,6 @@ def verify(request: Asked) -> Answer:
 VERBS: Mapping[str, Callable[[Asked], Answer]] = {"look": look, "copy": copy, "manifest": manifest, "verify": verify}
 
 
-def _shown(version: Version) -> Answer:
-    shown: Answer = {"path": str(version.path), "digest": version.digest, "fingerprint": version.fingerprint}
-    return {**shown, "took": version.took}
-
-
 def _mark(folder: Path, faults: list[Fault]) -> None:
     """Record the faults in the version's folder, or that there are none any more."""
     record = folder / DAMAGE_RECORD
@@ -160,30 +149,5 @@ def _mark(folder: Path, faults: list[Fault]) -> None:
 
 
 def _copy_order(asked: Request) -> CopyOrder:
-    source, store, pickles = _path(asked, "source"), ModelStore(_path(asked, "store")), asked.texts("allow_pickle")
-    return CopyOrder(source, store, _threads(asked, source), _chunk_bytes(asked), _limit(asked), tuple(pickles))
-
-
-def _chunk_bytes(asked: Request) -> int:
-    chunk_bytes = asked.integer("chunk_bytes", DEFAULT_CHUNK_BYTES, low=BLOCK_BYTES, high=LARGEST_CHUNK_BYTES)
-    if chunk_bytes % BLOCK_BYTES:
-        raise asked.wrong("chunk_bytes", f"is not a multiple of {BLOCK_BYTES}")
-    return chunk_bytes
-
-
-def _limit(asked: Request) -> int | None:
-    return None if asked.get("limit_bytes_per_s") is None else asked.integer("limit_bytes_per_s", low=1)
-
-
-def _path(asked: Request, name: str) -> Path:
-    path = Path(asked.text(name))
-    if not path.is_absolute():
-        raise asked.wrong(name, "is not an absolute path")
-    return path
-
-
-def _threads(asked: Request, folder: Path) -> int:
-    """As many as were asked for, else what suits the storage: a core takes the SHA-256 of some 1.5 GiB a second."""
-    cores = os.cpu_count() or 1
-    fitting = min(16, max(4, cores)) if is_network(folder) else 8 if cores >= 16 else 4
-    return asked.integer("threads", fitting, low=1, high=MOST_THREADS)
+    source, store, pickles = path_of(asked, "source"), ModelStore(path_of(asked, "store")), asked.texts("allow_pickle")
+    return CopyOrder(source, store, threads_of(asked, source), chunk_bytes_of(asked), limit_of(asked), tuple(pickles))

@@ -6,6 +6,7 @@
     <store>/current                      link to the newest version
     <store>/.lock                        held while somebody stages
     <store>/.partial-<fingerprint>/      a copy under way, and its journal beside it
+    <store>/.hub-<fingerprint>/          a download under way
     <store>/.damaged-<digest>/           a version that was found damaged and is being replaced
 """
 
@@ -33,7 +34,7 @@ SOURCE_RECORD = "slipway-source.json"
 DAMAGE_RECORD = "slipway-damaged.json"
 VERSION = re.compile(r"[0-9a-f]{64}")
 DAMAGED = re.compile(r"\.damaged-[0-9a-f]{64}")
-PARTIAL = re.compile(r"\.partial-([0-9a-f]{64})(\.journal(\.new)?)?")
+PARTIAL = re.compile(r"\.(?:hub|partial)-([0-9a-f]{64})(\.journal(\.new)?)?")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,19 @@ class Version:
     def took(self) -> dict[str, Any]:
         """``seconds`` of the copy that made it, and ``copied_bytes`` in that attempt."""
         return {name: value for name, value in self.record.items() if name in ("seconds", "copied_bytes")}
+
+    @property
+    def used_at(self) -> float:
+        """When it was staged or last brought to a server, in seconds since 1970."""
+        with suppress(OSError):
+            return (self.path / SOURCE_RECORD).stat().st_mtime
+        return 0.0
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What the programs answer of it."""
+        named = {"path": str(self.path), "digest": self.digest, "fingerprint": self.fingerprint}
+        return {**named, "took": self.took}
 
     def made_from(self, fingerprint: str, digest: str) -> bool:
         """Whether it was made from this source; where a digest is wanted, it must have that one."""
@@ -179,6 +193,15 @@ class ModelStore:
         beside.symlink_to(version.digest)
         beside.replace(self.path / "current")
         settle_folder(self.path)
+
+    def remove(self, version: Version, manifest: Manifest) -> None:
+        """Take a version out of sight at once, then remove its own files."""
+        if self.current == version:
+            (self.path / "current").unlink()
+        aside = self.path / f".damaged-{version.digest}"
+        version.path.rename(aside)
+        settle_folder(self.path)
+        discard(aside, manifest)
 
 
 def discard(folder: Path, manifest: Manifest) -> None:
