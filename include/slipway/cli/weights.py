@@ -43,6 +43,7 @@ def weights(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _opened(arguments: argparse.Namespace) -> Iterator[Site]:
     os.environ.setdefault("AIRFLOW_HOME", str(load_settings(project_folder(arguments.file)).home))
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # else Airflow's SDK asks its own database for nothing
     from slipway.hooks.hosts import open_site
 
     spec = load_deployment(arguments.file)
