@@ -74,6 +74,11 @@ def manifest(spec: DeploymentSpec) -> Command:
     return kit.call(spec.root, "stage", "manifest", asked, timeout_s=spec.weights.timeout_s)
 
 
+def measure(spec: DeploymentSpec, seconds: float) -> Command:
+    """How fast the disk under the model store is written and read."""
+    return kit.call(spec.root, "models", "measure", {"store": _store(spec), "seconds": seconds})
+
+
 def warm(spec: DeploymentSpec, path: str) -> Command:
     """Bring a version into the page cache, where memory allows it."""
     return kit.call(spec.root, "models", "warm", {"path": path}, timeout_s=spec.weights.timeout_s)

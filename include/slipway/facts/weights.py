@@ -75,6 +75,22 @@ def staged(host: Host, spec: DeploymentSpec) -> Weights:
 
 
 @dataclass(frozen=True)
+class Speeds:
+    """Bytes a second: of the source as this host reads it, and of the disk under its store. None where unknown."""
+
+    source: float | None
+    disk_written: float | None
+    disk_read: float | None
+
+
+def speeds(host: Host, spec: DeploymentSpec) -> Speeds:
+    """Measure both, some seconds each."""
+    disk = kit.reply(host.run(weights.measure(spec, SAMPLE_S)))
+    source = reading(host, spec, spec.weights.source).bytes_per_s
+    return Speeds(source, disk["written_bytes_per_s"], disk["read_bytes_per_s"])
+
+
+@dataclass(frozen=True)
 class Version:
     """A version in a host's model store. ``used_at`` is in seconds since 1970; ``used_by`` are live roles there."""
 

@@ -123,8 +123,10 @@ class WeightsSpec(Part):
     `huggingface_hub`."""
     name: Name
     """What the model is called in each host's model store."""
-    stage: bool = True
-    """Copy into the host's model store, checked on the way; `false` serves from the source itself."""
+    stage: bool | Literal["auto"] = True
+    """Copy into the host's model store, checked on the way; `false` serves from the source itself. `auto` measures
+    storage and disk on each host for some seconds, says how long a load from each would take, and copies where the
+    disk is the quicker one on the slowest host."""
     timeout_s: Seconds = 4 * 3600
     """How long staging may take."""
     limit_bytes_per_s: int | None = Field(default=None, ge=1 << 20)
@@ -152,7 +154,7 @@ class WeightsSpec(Part):
     def _one_kind_of_source(self) -> WeightsSpec:
         if self.source.startswith(HUB) and not self.repository:
             raise ValueError("source: a repository is named `hf:org/name@commit`, with all 40 hex digits of the commit")
-        if self.repository and not self.stage:
+        if self.repository and self.stage is not True:
             raise ValueError("stage: a repository has no folder to serve from; leave it `true`")
         if self.repository and self.limit_bytes_per_s:
             raise ValueError("limit_bytes_per_s: not for a repository, whose client knows no limit")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from slipway.commands import python_env
 from slipway.commands import weights as commands
 from slipway.commands.agent import Role
 from slipway.errors import HostUnfit, StageError
-from slipway.facts.weights import Weights, served, staged
+from slipway.facts.weights import Weights, served, speeds, staged
 from slipway.hosts import Host, on_each
 from slipway.spec import DeploymentSpec
 from slipway.stages import environment
 from slipway.stages.job import finish
 from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
+from slipway.stages.staging_choice import Choice, choose
 
 SPARE_PART = 0.05
 """The part of the model's size that must be free beside it, as the copy itself demands."""
@@ -40,7 +42,9 @@ def converge(site: Site) -> Outcome:
     seen = look(site)
     for name, weights in seen.items():
         _require_whole(site.spec, name, weights)
-    lacking = [site.hosts[name] for name, weights in seen.items() if site.spec.weights.stage and not weights.current]
+    choice = _choice(site, seen)
+    site = _with_stage(site, stage=choice.stage)
+    lacking = [site.hosts[name] for name, weights in seen.items() if choice.stage and not weights.current]
     if lacking and site.spec.weights.repository:
         environment.converge(site)
     actions = act(site, _room(site, seen))
@@ -48,7 +52,34 @@ def converge(site: Site) -> Outcome:
     if lacking:
         _wait(site, lacking)
         seen = look(site)
-    return Outcome(actions, _detail(site.spec, seen))
+    return Outcome(actions, {**_detail(site.spec, seen), **({"choice": choice.detail} if choice.reason else {})})
+
+
+def _choice(site: Site, seen: Mapping[str, Weights]) -> Choice:
+    """What the file says; where it says `auto`, what is staged everywhere already, else what was measured."""
+    stage = site.spec.weights.stage
+    if stage != "auto":
+        return Choice(stage, "", {})
+    if _current_everywhere(seen):
+        return Choice(True, "staged already", {})
+    needed = {name: int(weights.bytes * (1 + SPARE_PART)) for name, weights in seen.items() if not weights.current}
+    short = {name: seen[name].free_bytes for name, size in needed.items() if seen[name].free_bytes < size}
+    measured = on_each(site.hosts.values(), lambda host: speeds(host, site.spec))
+    choice = choose(seen[site.spec.head.name].bytes, measured, short)
+    for name, each in choice.predictions.items():
+        loads = f"{each.load_source_s:.1f} s to load from the source, {each.load_disk_s:.1f} s from the disk"
+        site.say(f"[{name}] predicted: {each.stage_s:.1f} s to stage, {loads}")
+    site.say(f"weights.stage: auto: {'staged' if choice.stage else 'served from the source'}: {choice.reason}")
+    return choice
+
+
+def _current_everywhere(seen: Mapping[str, Weights]) -> bool:
+    return all(weights.current for weights in seen.values())
+
+
+def _with_stage(site: Site, *, stage: bool) -> Site:
+    weights = site.spec.weights.model_copy(update={"stage": stage})
+    return replace(site, spec=site.spec.model_copy(update={"weights": weights}))
 
 
 def room(spec: DeploymentSpec, seen: Mapping[str, Weights], serves: str) -> Plan:
@@ -77,7 +108,9 @@ def _job(spec: DeploymentSpec, interpreter: str) -> Role:
 
 def model_path(site: Site) -> str:
     """The folder that vLLM reads, the same on every host. Raises StageError where it is not staged, or differs."""
-    return _path(site.spec, look(site))
+    seen = look(site)
+    stage = site.spec.weights.stage
+    return _path(_with_stage(site, stage=_current_everywhere(seen) if stage == "auto" else stage).spec, seen)
 
 
 def _wait(site: Site, hosts: list[Host]) -> None:

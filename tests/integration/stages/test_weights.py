@@ -26,7 +26,7 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def site(tmp_path: Path, *, stage: bool = True) -> Site:
+def site(tmp_path: Path, *, stage: bool | str = True) -> Site:
     text = f"""
 version: 1
 name: tiny
@@ -107,6 +107,31 @@ def test_room_is_made_where_the_file_allows_it(tmp_path, source):
     assert act(opened, weights.room(opened.spec, seen, serves="")) == 1
     assert (first.exists(), last.exists()) == (False, True)
     assert weights.converge(opened).actions == 1
+
+
+def test_auto_measures_says_what_it_predicts_and_keeps_it(tmp_path, source):
+    size = 64 << 20
+    header = json.dumps({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    (source / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    said: list[str] = []
+    opened = dataclasses.replace(site(tmp_path, stage="auto"), say=said.append)
+    outcome = weights.converge(opened)
+    choice = outcome.detail["choice"]
+    assert set(choice["predicted"]["here"]) == {"stage_s", "load_disk_s", "load_source_s"}
+    assert any(line.startswith("[here] predicted: ") for line in said)
+    assert (outcome.actions, outcome.detail["model"] == str(source)) == ((1, False) if choice["stage"] else (0, True))
+    assert weights.model_path(opened) == outcome.detail["model"]
+
+
+def test_auto_leaves_staged_what_is_staged(tmp_path, source):
+    staged = weights.converge(site(tmp_path)).detail["model"]
+    outcome = weights.converge(site(tmp_path, stage="auto"))
+    assert (outcome.actions, outcome.detail["model"], outcome.detail["choice"]["reason"]) == (
+        0,
+        staged,
+        "staged already",
+    )
+    assert not (tmp_path / "root" / "models" / "tiny" / ".measured").exists()
 
 
 def test_a_broken_source_is_refused_by_name_before_anything_is_copied(tmp_path, source):

@@ -1,7 +1,8 @@
 """The program ``models``: the model stores of this host, each with its versions.
 
 ``look`` and ``adopt`` are for what is downloaded: a repository at a commit, its *origin*. ``list`` says what is there
-and what uses it, ``prune`` removes what nothing uses, ``warm`` brings a version into the page cache.
+and what uses it, ``prune`` removes what nothing uses, ``warm`` brings a version into the page cache, ``measure`` says
+how fast the disk is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from slipway.remote.weights.adopting import adopt_version, download_folder, fing
 from slipway.remote.weights.asking import chunk_bytes_of, path_of, threads_of
 from slipway.remote.weights.listing import list_folder
 from slipway.remote.weights.manifest import BadManifest, load_manifest
+from slipway.remote.weights.measuring import measure_disk
 from slipway.remote.weights.progress import Pace, Progress
 from slipway.remote.weights.pruning import prune_stores
 from slipway.remote.weights.taking import ReadOrder
@@ -119,10 +121,18 @@ def size_of(version: Version) -> int:
     return 0
 
 
+def measure(request: Request) -> Answer:
+    """How fast the disk under ``store`` is written and read, in ``seconds`` for each at most."""
+    store, seconds = path_of(request, "store"), request.number("seconds", 3, high=60)
+    with refusing(f"measuring the disk under {store}"):
+        return {**measure_disk(store, seconds, request.integer("limit_bytes", 1 << 30))}
+
+
 VERBS: Mapping[str, Callable[[Request], Answer]] = {
     "adopt": adopt,
     "list": list_versions,
     "look": look,
+    "measure": measure,
     "prune": prune,
     "warm": warm,
 }

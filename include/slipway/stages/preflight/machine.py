@@ -52,7 +52,7 @@ def _wanted(seen: Seen) -> dict[str, int]:
     made = seen.has_environment or seen.spec.environment.existing
     return {
         "the environment": 0 if made else ENVIRONMENT_BYTES[seen.spec.rehearsal],
-        "the model": seen.weights.needed_bytes if seen.weights and seen.spec.weights.stage else 0,
+        "the model": seen.weights.needed_bytes if seen.weights and seen.spec.weights.stage is True else 0,
     }
 
 

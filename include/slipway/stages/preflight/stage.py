@@ -84,7 +84,8 @@ def _model(spec: DeploymentSpec, host: Host) -> tuple[Weights | None, Reading | 
     weights = None
     try:
         weights = staged(host, spec)
-        if weights.problems or not weights.source_exists:
+        downloaded_later = spec.weights.repository and not weights.current
+        if weights.problems or not weights.source_exists or downloaded_later:
             return weights, None, ""
         return weights, reading(host, spec, _loaded_from(spec, weights)), ""
     except CommandTimeout:

@@ -16,6 +16,8 @@ def storage(seen: Seen) -> Finding:
         return fail(f"{source} is not there", hint)
     if seen.weights.problems:
         return fail(f"{source} is no whole model: {'; '.join(seen.weights.problems[:3])}", "mend the source")
+    if seen.spec.weights.repository and not seen.weights.current:
+        return ok(f"{source} is not staged yet; the hub is asked when it is")
     there = f"{gib(seen.weights.bytes)} in {source}"
     if seen.weights.current:
         there = f"{gib(seen.weights.bytes)} staged from {source}"

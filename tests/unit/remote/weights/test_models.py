@@ -12,7 +12,7 @@ import pytest
 from slipway.remote.agent.role import Role
 from slipway.remote.refusal import Refused
 from slipway.remote.request import Request
-from slipway.remote.weights import pruning, warming
+from slipway.remote.weights import measuring, pruning, warming
 from slipway.remote.weights.adopting import download_folder
 from slipway.remote.weights.models import VERBS
 from slipway.remote.weights.verbs import VERBS as STAGE
@@ -192,3 +192,17 @@ def test_a_download_that_is_no_whole_model_is_not_published(make_model, tmp_path
     with pytest.raises(Refused, match=r"model-00002-of-00003\.safetensors: is missing"):
         ask_origin("adopt", tmp_path)
     assert names(folder.parent) == set()
+
+
+def test_the_disk_is_measured_and_nothing_of_it_stays(stage, tmp_path) -> None:
+    version = stage("tiny", 1)
+    speeds = ask("measure", tmp_path, store=str(version.parent), seconds=0.5, limit_bytes=128 << 20)
+    assert speeds["written_bytes_per_s"] > 1 << 20
+    assert speeds["read_bytes_per_s"] > 1 << 20
+    assert [path.name for path in version.parent.iterdir() if path.name.startswith(".")] == [".lock"]
+
+
+def test_a_disk_without_room_is_not_measured(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(measuring, "free_bytes", lambda _: 1 << 20)
+    speeds = ask("measure", tmp_path, store=str(tmp_path / "models" / "tiny"), seconds=0.5)
+    assert speeds == {"written_bytes_per_s": None, "read_bytes_per_s": None}
