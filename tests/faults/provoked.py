@@ -148,7 +148,6 @@ FAULTS = [
     spoiled("trust", config(model_type="tiny_custom", auto_map=CODE)),
     spoiled("config-missing", without("config.json")),
     spoiled("config-json", cut("config.json", 0.5)),
-    spoiled("tok-missing", without("tokenizer.json", "tokenizer_config.json")),
     spoiled("tok-corrupt", written("tokenizer.json", '{"version": "1.0"}')),
     spoiled("st-header--truncated", cut(FIRST, 0.6)),
     spoiled("st-notst--lfs-pointer", written(FIRST, LFS)),
