@@ -17,7 +17,7 @@ import statistics
 from collections.abc import Iterator
 
 from slipway.results import Distribution, Measurement
-from slipway.spec.types import VerdictSpec
+from slipway.spec.judging import VerdictSpec
 from slipway.verdicts.judge import Answer, Past, judge
 
 CORRELATION = 0.8

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from slipway.commands.agent import Role
 from slipway.shell import Command
 from slipway.spec import DeploymentSpec, HostSpec, Layout
-from slipway.spec.types import Argument
+from slipway.spec.part import Argument
 
 MODULE = "vllm.entrypoints.openai.api_server"
 QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}

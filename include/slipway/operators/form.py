@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from slipway.spec import DeploymentSpec, Overrides
-from slipway.spec.types import DENIED_ARGUMENTS, OWN_ARGUMENTS
+from slipway.spec.serving import DENIED_ARGUMENTS, OWN_ARGUMENTS
 
 Schema = dict[str, Any]
 

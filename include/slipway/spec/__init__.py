@@ -1,5 +1,6 @@
 """The deployment file: its types, and the only reader of YAML."""
 
+from slipway.spec.judging import Level
 from slipway.spec.layout import Layout
 from slipway.spec.load import (
     canonical,
@@ -17,7 +18,7 @@ from slipway.spec.overrides import (
     PreflightOverrides,
     TeardownOverrides,
 )
-from slipway.spec.types import DeploymentSpec, HostSpec, Level
+from slipway.spec.types import DeploymentSpec, HostSpec
 
 __all__ = [
     "BenchmarkOverrides",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from slipway.errors import SpecError
-from slipway.spec.types import Argument, DeploymentSpec
+from slipway.spec.part import Argument
+from slipway.spec.types import DeploymentSpec
 
 VLLM_PIN = re.compile(r"^vllm(?:-cpu)?==([^\s;\\]+)", re.MULTILINE)
 

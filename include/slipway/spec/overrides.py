@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from slipway.spec.types import Argument, ArgumentName, DeploymentSpec, Part, Seconds
+from slipway.spec.part import Argument, ArgumentName, Part, Seconds
+from slipway.spec.types import DeploymentSpec
 
 SPAWN_SECONDS = 5
 """How long the users of a level take to start, where the file does not say."""

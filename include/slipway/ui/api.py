@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from slipway.errors import StoreError
 from slipway.hooks.settings import store_url
-from slipway.spec.types import Name
+from slipway.spec.part import Name
 from slipway.store import Deployment, Store, open_store
 from slipway.ui.access import Sight
 from slipway.ui.answers import (

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slipway.results import Measurement, Validity
-from slipway.spec.types import VerdictSpec
+from slipway.spec.judging import VerdictSpec
 from slipway.verdicts.metrics import LEVEL_METRICS, TIME_TO_READY, Metric
 from slipway.verdicts.noise import limit_percent
 

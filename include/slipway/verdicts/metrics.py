@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slipway.results import Distribution, Measurement
-from slipway.spec.types import VerdictSpec
+from slipway.spec.judging import VerdictSpec
 
 
 @dataclass(frozen=True)

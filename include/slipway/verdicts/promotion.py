@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.spec.types import RedeploySpec
+from slipway.spec.judging import RedeploySpec
 from slipway.verdicts.judge import Answer
 
 

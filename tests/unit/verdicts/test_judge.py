@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from slipway.results import Distribution, Goodput, Measurement, Validity
-from slipway.spec.types import VerdictSpec
+from slipway.spec.judging import VerdictSpec
 from slipway.verdicts.judge import Answer, Past, judge
 
 

@@ -1,0 +1,175 @@
+"""The parts of the deployment file that say how a server is asked, measured and judged."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from slipway.spec.part import Part, Seconds
+from slipway.spec.schedule import Cron, Zone
+
+
+class Question(Part):
+    """A question with a known answer."""
+
+    ask: str
+    """What the user says."""
+    expect: str
+    """What the answer must contain, in any case of letters."""
+
+
+class SmokeSpec(Part):
+    """The first questions to a fresh server: does it answer, and sanely?"""
+
+    prompt: str = "Introduce yourself."
+    """The prompt of the plain completion."""
+    max_tokens: int = Field(default=64, ge=1, le=4096)
+    """The longest answer."""
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0, strict=False)
+    """Sampling temperature; 0 is greedy."""
+    question: Question | None = None
+    """A question with a known answer; none where the weights are random."""
+    timeout_s: Seconds = 120
+    """How long each answer may take."""
+
+
+class Level(Part):
+    """One load level of the benchmark matrix: `users`, each asking again as soon as it was answered (a closed loop), or
+    requests at a `rate` that wait for no answer (an open loop)."""
+
+    users: int = Field(default=0, ge=0, le=100_000)
+    """Concurrent users."""
+    rate: float = Field(default=0.0, ge=0, le=100_000, strict=False)
+    """Requests a second, instead of `users`."""
+    spawn_rate: float = Field(default=10.0, gt=0, strict=False)
+    """Users started a second."""
+    processes: int = Field(default=1, ge=1, le=256)
+    """Locust processes that share the users, or the rate."""
+
+    @property
+    def load(self) -> str:
+        """The level in words, which name it: ``50 users``, or ``12.5 req/s``."""
+        return f"{self.users} users" if self.users else f"{self.rate:g} req/s"
+
+    @model_validator(mode="after")
+    def _either(self) -> Level:
+        if bool(self.users) == bool(self.rate):
+            raise ValueError("give either `users` or `rate`")
+        return self
+
+
+class SloSpec(Part):
+    """What a service promises for each request. A limit that is left out is kept by all."""
+
+    ttft_s: float | None = Field(default=None, gt=0, strict=False)
+    """The longest time to the first token."""
+    tpot_s: float | None = Field(default=None, gt=0, strict=False)
+    """The longest time per output token after the first, as the mean of a request."""
+    e2e_s: float | None = Field(default=None, gt=0, strict=False)
+    """The longest time to the last token."""
+    share: float = Field(default=0.95, gt=0, le=1, strict=False)
+    """The part of a level's requests that must keep all limits for `slipway loadtest --search` to call it kept."""
+
+    @model_validator(mode="after")
+    def _any_limit(self) -> SloSpec:
+        if self.ttft_s is self.tpot_s is self.e2e_s is None:
+            raise ValueError("give at least one of `ttft_s`, `tpot_s` and `e2e_s`")
+        return self
+
+
+class BenchmarkSpec(Part):
+    """The load test. Each level is one cell of the result."""
+
+    levels: tuple[Level, ...] = Field(min_length=1, max_length=64)
+    """Load levels, run one after the other."""
+    seconds: Seconds = 180
+    """How long each level is measured, warm-up apart."""
+    warmup_s: int = Field(default=5, ge=0, le=600)
+    """How long each level runs before it is measured, from the moment that all users are there."""
+    arrivals: Literal["poisson", "constant"] = "poisson"
+    """How the requests of a `rate` are spaced: at random, as from many people who do not know of each other, or
+    evenly."""
+    repeats: int = Field(default=1, ge=1, le=20)
+    """How many times each level is measured, one after the other. The one with the median of the output tokens a second
+    is the cell, and states the figures of all."""
+    endpoint: Literal["chat", "completions"] = "chat"
+    """Which API is asked: /v1/chat/completions or /v1/completions."""
+    prompt_tokens: int = Field(default=32, ge=1, le=1_000_000)
+    """Length of each synthetic prompt, in tokens of the model's own tokenizer."""
+    output_tokens: int = Field(default=64, ge=1, le=1_000_000)
+    """The longest answer."""
+    ignore_eos: bool = True
+    """Make every answer exactly `output_tokens` long."""
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0, strict=False)
+    """Sampling temperature; 0 is greedy."""
+    request_timeout_s: Seconds = 600
+    """How long one request may take."""
+    dataset: str | None = None
+    """A file of prompts to ask instead of synthetic ones, on the machine that makes the load, from the folder that
+    holds `include/`: JSON lines or a JSON list of ShareGPT's `conversations`, of `messages`, or of a `prompt`. What the
+    user says first is asked."""
+    shared_prefix_tokens: int = Field(default=0, ge=0, le=1_000_000)
+    """How many tokens at the beginning of each synthetic prompt all prompts of a level share."""
+    slo: SloSpec | None = None
+    """Limits for each request: with them each cell states its goodput, the requests that kept all of them."""
+
+    schedule: Cron | None = None
+    """When `<name>.benchmark` runs by itself on what is deployed, as cron's five fields: `30 2 * * *` for every night.
+    It is skipped where nothing is deployed, or another run holds a host; missed runs are not made up for."""
+    timezone: Zone = "UTC"
+    """The time zone of `schedule`, by its IANA name."""
+
+    @model_validator(mode="after")
+    def _prefix_fits(self) -> BenchmarkSpec:
+        if self.shared_prefix_tokens and (self.dataset or self.shared_prefix_tokens >= self.prompt_tokens):
+            raise ValueError("`shared_prefix_tokens` must be fewer than `prompt_tokens`, and not beside `dataset`")
+        return self
+
+    @model_validator(mode="after")
+    def _levels_differ(self) -> BenchmarkSpec:
+        loads = [level.load for level in self.levels]
+        if len(set(loads)) != len(loads):
+            raise ValueError("two levels have the same load")
+        return self
+
+
+class VerdictSpec(Part):
+    """When a run counts as better or worse than its own history; a change must also exceed the noise of it."""
+
+    history: int = Field(default=10, ge=3, le=100)
+    """How many earlier valid runs are compared with."""
+    throughput_percent: float = Field(default=5.0, gt=0, lt=100, strict=False)
+    """Output tokens a second: a smaller change than this is `same`."""
+    tpot_percent: float = Field(default=5.0, gt=0, lt=100, strict=False)
+    """Median time per output token: a smaller change than this is `same`."""
+    goodput_percent: float = Field(default=10.0, gt=0, strict=False)
+    """Requests a second that keep `benchmark.slo`, where the file has it: a smaller change than this is `same`."""
+    ready_percent: float = Field(default=25.0, gt=0, strict=False)
+    """How long the server took to be ready, where the run started it: a smaller change than this is `same`."""
+    p99_percent: float = Field(default=25.0, gt=0, strict=False)
+    """TTFT and E2E latency at p99: a larger change than this is mentioned, and decides nothing."""
+    accuracy_floor: float | None = Field(default=None, gt=0, le=1, strict=False)
+    """The least share of right answers to Slipway's own questions, short ones of facts and sums, which are then asked
+    after the smoke checks, each with `smoke.max_tokens`. Below it the run is `worse` and fails. None: not asked."""
+
+
+class RedeploySpec(Part):
+    """What becomes of a new revision, and of the one that it replaces.
+
+    The last good revision is the one that was promoted last; a teardown forgets it. Where there is none, as at the
+    first deploy, there is nothing to put back: what runs is left as the run left it, and no verdict is against it.
+    """
+
+    on_failure: Literal["restore", "keep"] = "restore"
+    """Where a task fails before the verdict: put the last good revision back, or leave everything as it is, to be
+    looked at."""
+    on_worse: Literal["restore", "keep"] = "restore"
+    """Where the verdict is `worse`: put the last good revision back, or promote the new one all the same."""
+    on_invalid: Literal["restore", "keep"] = "keep"
+    """Where the verdict is `invalid`, since the figures may not be believed: the same choice."""
+    promote: Literal["auto", "manual"] = "auto"
+    """Who promotes what nothing speaks against: the run itself; or a person, whom Airflow asks under its required
+    actions. A no, and no answer in time, put the last good revision back."""
+    approve_within_s: Seconds = 86400
+    """How long that person may take."""
