@@ -24,29 +24,31 @@ class Change:
 
 def changes(old: DeploymentSpec, new: DeploymentSpec, old_lock: str = "", new_lock: str = "") -> tuple[Change, ...]:
     """Every key of the file that is not the same on both sides, then every pin of the lock files."""
-    keys = _differing(dict(_leaves(old.model_dump(mode="json"))), dict(_leaves(new.model_dump(mode="json"))))
-    return (*keys, *_pins(old_lock, new_lock))
+    return (*differing(old.model_dump(mode="json"), new.model_dump(mode="json")), *_pins(old_lock, new_lock))
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Every key of two JSON objects that is not the same on both sides, down to plain values."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    return tuple(Change(key, before.get(key), after.get(key)) for key in keys)
+
+
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """The plain values inside, each by its whole key."""
+    parts = _parts(value)
+    if not parts:
+        yield key, value
+    for name, inner in parts.items():
+        yield from leaves(inner, f"{key}.{name}" if key else name)
 
 
 def _pins(old: str, new: str) -> tuple[Change, ...]:
     """Lock files that differ in no pin, but in a digest of a wheel or a comment, are one change."""
     if old == new:
         return ()
-    pins = _differing(*({f"lock.{name}": pin for name, pin in PIN.findall(lock)} for lock in (old, new)))
+    pins = differing(*({f"lock.{name}": pin for name, pin in PIN.findall(lock)} for lock in (old, new)))
     return pins or (Change("lock", _short(old), _short(new)),)
-
-
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
-    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return tuple(Change(key, old.get(key), new.get(key)) for key in keys)
-
-
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    parts = _parts(value)
-    if not parts:
-        yield key, value
-    for name, inner in parts.items():
-        yield from _leaves(inner, f"{key}.{name}" if key else name)
 
 
 def _parts(value: Any) -> dict[str, Any]:

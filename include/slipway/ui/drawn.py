@@ -8,11 +8,11 @@ from itertools import zip_longest
 from typing import Any
 
 from slipway.results import Validity
+from slipway.spec.changes import differing
 from slipway.spec.types import ANY_ADDRESS
 from slipway.store import Deployment, Peak, Point, Revision, Step
 from slipway.ui.answers import Answer, DeploymentAnswer, FreeForm, Text
 from slipway.ui.concealed import concealed
-from slipway.ui.differences import differences
 
 
 class HostAnswer(Answer):
@@ -172,8 +172,8 @@ def _points(points: Iterable[Point]) -> list[PointAnswer]:
 
 
 def _revision(revision: Revision, before: Revision | None) -> RevisionAnswer:
-    found = differences(_shown(before), _shown(revision)) if before else None
-    changes = None if found is None else [DifferenceAnswer.model_validate(each) for each in found]
+    found = differing(_shown(before), _shown(revision)) if before else None
+    changes = None if found is None else [DifferenceAnswer(key=e.key, before=e.old, after=e.new) for e in found]
     return RevisionAnswer.model_validate({**vars(revision), "changes": changes})
 
 

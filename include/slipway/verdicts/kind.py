@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from slipway.spec import DeploymentSpec
+from slipway.spec.changes import leaves
 from slipway.store.revisions import LATER_FIELDS, WORKLOAD_FIELDS
 
 SERVED = ("env", "environment", "ray", "serve", "root")
@@ -84,7 +85,7 @@ def _usual(values: Sequence[str]) -> str:
 def _explaining(kind: Kind) -> dict[str, str]:
     snapshot, data = kind.snapshot, kind.spec.model_dump(mode="json")
     found = {name: str(value) for name, value in snapshot.get("versions", {}).items()}
-    found |= dict(_leaves({part: data[part] for part in SERVED}))
+    found |= {key: str(value) for key, value in leaves({part: data[part] for part in SERVED})}
     if digest := snapshot.get("model", {}).get("digest"):
         found["weights"] = str(digest)[:12]
     for name, facts in snapshot.get("hosts", {}).items():
@@ -92,11 +93,3 @@ def _explaining(kind: Kind) -> dict[str, str]:
         found |= {f"{name}: driver": ", ".join(sorted(drivers))} if drivers else {}
         found[f"{name}: kernel"] = str(facts.get("kernel", NONE))
     return found
-
-
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if not isinstance(value, dict):
-        yield key, str(value)
-        return
-    for name, inner in value.items():
-        yield from _leaves(inner, f"{key}.{name}" if key else name)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slipway.spec import DeploymentSpec, load_deployment
-from slipway.spec.changes import Change, changes
+from slipway.spec.changes import Change, changes, differing
 
 DEMO = Path(__file__).parents[3] / "include" / "deployments" / "demo.yaml"
 
@@ -77,3 +77,18 @@ def test_lock_files_that_differ_in_no_pin_differ_all_the_same(demo):
     [change] = changes(demo, demo, "vllm==1 --hash=sha256:0\n", "vllm==1 --hash=sha256:1\n")
     assert change.key == "lock"
     assert change.old != change.new
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ({"a": 1}, {"a": 1}, ()),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, (Change("a.b", 1, 2),)),
+        ({"a": 1}, {"b": 1}, (Change("a", 1, None), Change("b", None, 1))),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 1}, {"b": 2}]}, (Change("a.1.b", None, 2),)),
+        ({"a": {}}, {"a": {"b": True}}, (Change("a", {}, None), Change("a.b", None, True))),
+        ({"a": None}, {"a": 0}, (Change("a", None, 0),)),
+    ],
+)
+def test_differences_are_found_leaf_by_leaf(old, new, found):
+    assert differing(old, new) == found

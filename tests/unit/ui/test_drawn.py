@@ -1,16 +1,12 @@
-"""What the page draws: differences of deployment files, cards."""
+"""What the page draws: cards, revisions with what they changed."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
-
-import pytest
 
 from slipway.store import Current, Deployment, Revision, Run
-from slipway.ui.differences import Difference, differences
 from slipway.ui.drawn import card, revisions_answer
 
 MOMENT = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
@@ -22,21 +18,6 @@ SPEC = {
 REVISION = Revision("0123456789ab", "demo", MOMENT, True, "w", "lock-1", SPEC)
 RUN = Run(7, "demo", REVISION.id, "deploy", "demo.deploy", "r1", "success", "", {}, MOMENT, None, {}, None, "", True)
 CURRENT = Current("demo", REVISION.id, 7, "http://10.0.0.1:8000", MOMENT, "serving")
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "found"),
-    [
-        ({"a": 1}, {"a": 1}, []),
-        ({"a": {"b": 1}}, {"a": {"b": 2}}, [Difference("a.b", 1, 2)]),
-        ({"a": 1}, {"b": 1}, [Difference("a", 1, None), Difference("b", None, 1)]),
-        ({"a": [{"b": 1}]}, {"a": [{"b": 1}, {"b": 2}]}, [Difference("a.1.b", None, 2)]),
-        ({"a": {}}, {"a": {"b": True}}, [Difference("a", {}, None), Difference("a.b", None, True)]),
-        ({"a": None}, {"a": 0}, [Difference("a", None, 0)]),
-    ],
-)
-def test_differences_are_found_leaf_by_leaf(before: Any, after: Any, found: list[Difference]) -> None:
-    assert differences(before, after) == found
 
 
 def test_each_revision_says_what_it_changed_against_the_one_before() -> None:
