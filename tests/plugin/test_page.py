@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from plugin.browser import Page, open_page
-from plugin.history import NAME, RUNS_A_REVISION, WORSE, fill
+from plugin.history import LEVELS, NAME, RUNS_A_REVISION, WORSE, fill
 
 from slipway.spec import load_deployment
 from slipway.store import open_store
@@ -46,6 +47,10 @@ def ids(airflow: Any) -> dict[str, int]:
     demo = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
     with open_store(f"sqlite:///{airflow.home / 'slipway.db'}") as store:
         runs = fill(store, demo)
+    with airflow.client("admin") as client:
+        asked = {"logical_date": None, "dag_run_id": "night-24"}
+        answer = client.post(f"/api/v2/dags/{NAME}.deploy/dagRuns", json=asked)
+    assert answer.is_success, answer.text
     return {
         "deployed": runs[3 * RUNS_A_REVISION],
         "before": runs[WORSE - 1],
@@ -115,15 +120,28 @@ def test_runs_are_chosen_by_keyboard_and_the_address_keeps_them(
     assert page.errors == []
 
 
-def test_a_download_is_what_the_api_says(airflow: Any, page: Page, ids: dict[str, int], token: str) -> None:
+def test_a_download_is_what_the_api_says(
+    airflow: Any, page: Page, ids: dict[str, int], token: str, tmp_path: Path
+) -> None:
+    page.do("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     page.visit(f"{airflow.url}/plugin/slipway/runs/{ids['last']}", token)
     page.wait_text("CSV")
-    page.evaluate("globalThis.URL.createObjectURL = blob => { globalThis.saved = blob; return 'about:blank#' }")
     page.evaluate("[...document.querySelectorAll('button')].find(each => each.innerText === 'CSV').click()")
-    head, *lines = page.evaluate("globalThis.saved.text()").strip().split("\r\n")
+    head, *lines = downloaded(tmp_path / f"{NAME}-run-{ids['last']}.csv").strip().split("\n")
     assert head.startswith("run_id,deployment,rehearsal,users,rate,validity,")
-    assert len(lines) == 7
-    assert lines[0].startswith(f"{ids['last']},{NAME},true,1,0,valid,")
+    assert [line.split(",")[:5] for line in lines] == [
+        [str(ids["last"]), NAME, "true", str(users), "0"] for users in LEVELS
+    ]
+    assert page.errors == []
+
+
+def downloaded(path: Path) -> str:
+    """The text of a file that the browser is about to write."""
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, [each.name for each in path.parent.iterdir()]
+        time.sleep(0.1)
+    return path.read_text(encoding="utf-8")
 
 
 def test_what_may_not_be_seen_says_what_to_do(airflow: Any, page: Page, ids: dict[str, int]) -> None:

@@ -37,7 +37,7 @@ const WORDS = {
   noVerdict: ["no verdict yet", "尚无结论"],
   throughput: ["Throughput", "吞吐量"],
   throughputOfRuns: [
-    "Highest throughput of each run that measured, {count} so far shown; the last reached {last}",
+    "Highest throughput of each run that measured ({count} shown); the last reached {last}",
     "最近 {count} 次测量各自的最高吞吐量，最新为 {last}",
   ],
   notMeasured: ["not measured yet", "尚未测量"],
