@@ -105,7 +105,7 @@ def test_a_good_change_is_promoted_once_a_person_agrees_and_its_downtime_is_meas
     assert {name: actions for name, actions in project.acting().items() if actions} == {"serve": 2}
     assert project.served()["e2e.ray-head"].started_at == ray.started_at
     assert asked.failed > 0
-    assert abs(run.snapshot["downtime_s"] - asked.outage_s) < 10
+    assert asked.outage_s - 5 < run.snapshot["downtime_s"] < asked.outage_s + 30  # the drain and each look count too
     shown = project.slipway("results").stdout
     for said in ("serve.args.max-num-seqs: 16 -> 8", "For it serve may act", "Downtime: "):
         assert said in shown
