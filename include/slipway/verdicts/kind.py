@@ -85,7 +85,8 @@ def _usual(values: Sequence[str]) -> str:
 def _explaining(kind: Kind) -> dict[str, str]:
     snapshot, data = kind.snapshot, kind.spec.model_dump(mode="json")
     found = {name: str(value) for name, value in snapshot.get("versions", {}).items()}
-    found |= {key: str(value) for key, value in leaves({part: data[part] for part in SERVED})}
+    served = leaves({part: data[part] for part in SERVED})
+    found |= {key: str(value) for key, value in served if value != {}}
     if digest := snapshot.get("model", {}).get("digest"):
         found["weights"] = str(digest)[:12]
     for name, facts in snapshot.get("hosts", {}).items():

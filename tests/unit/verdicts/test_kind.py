@@ -82,6 +82,11 @@ class TestChanged:
         now = served(args={name: value for name, value in REAL.serve.args.items() if name != "dtype"})
         assert changed(Kind(now, found()), [Kind(REAL, found())]) == ["serve.args.dtype float16 -> none"]
 
+    def test_the_first_of_several_keys_is_one_change(self):
+        before, now = Kind(served(env={}), found()), Kind(served(env={"A": "1"}), found())
+        assert changed(now, [before]) == ["serve.env.A none -> 1"]
+        assert changed(before, [now]) == ["serve.env.A 1 -> none"]
+
     def test_it_is_held_against_what_mostly_was(self):
         history = [Kind(served(port=30001), found()), Kind(REAL, found()), Kind(REAL, found())]
         assert changed(Kind(served(port=30001), found()), history) == ["serve.port 30000 -> 30001"]
