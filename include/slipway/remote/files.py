@@ -73,10 +73,20 @@ def remove(request: Request) -> dict[str, Any]:
     if not os.path.lexists(place):
         return {"changed": False}
     if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
+        remove_tree(place)
     else:
-        place.unlink()
+        place.unlink(missing_ok=True)
     return {"changed": True}
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all in it. What another removes meanwhile is gone, which is what was asked."""
+    shutil.rmtree(folder, onerror=_unless_gone)
+
+
+def _unless_gone(_act: object, _path: str, caught: tuple[type[BaseException], BaseException, object]) -> None:
+    if not isinstance(caught[1], FileNotFoundError):
+        raise caught[1]
 
 
 def replace(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:

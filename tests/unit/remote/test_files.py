@@ -109,6 +109,20 @@ class TestLink:
 
 
 class TestRemove:
+    def test_what_another_removes_meanwhile_is_no_error(self, tmp_path, monkeypatch):
+        for name in ("one", "two"):
+            (tmp_path / "tree" / name).mkdir(parents=True)
+            (tmp_path / "tree" / name / "file").touch()
+        unlink = os.unlink
+
+        def late(path, **options):
+            unlink(path, **options)
+            unlink(path, **options)
+
+        monkeypatch.setattr(os, "unlink", late)
+        assert ask("remove", path=tmp_path / "tree", below=tmp_path) == {"changed": True}
+        assert list(tmp_path.iterdir()) == []
+
     def test_removes_files_and_trees_below(self, tmp_path):
         (tmp_path / "a" / "b").mkdir(parents=True)
         (tmp_path / "a" / "b" / "c").touch()
