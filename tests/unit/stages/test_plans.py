@@ -110,7 +110,6 @@ class TestWeights:
             "limit_bytes_per_s": 2 << 20,
         }
 
-
     def test_room_is_made_only_where_it_is_short(self, spec):
         lacking = dataclasses.replace(self.WHOLE, current=False, bytes=100)
         seen = {"a": dataclasses.replace(lacking, free_bytes=104), "b": dataclasses.replace(lacking, free_bytes=105)}
