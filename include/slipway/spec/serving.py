@@ -108,7 +108,7 @@ class ServeSpec(Part):
     """Groups of layers, one after the other."""
     args: dict[ArgumentName, Argument] = Field(default_factory=dict)
     """Further arguments of `vllm serve`, by long name without dashes: `max-model-len: 16384`. `true` gives the bare
-    switch, `false` its `--no-` form. That vLLM's own parser checks them before anything is started."""
+    switch, `false` its `--no-` form. That vLLM's own parser checks them before a server is stopped for them."""
     env: dict[EnvName, str] = Field(default_factory=dict)
     """Variables for vLLM and its workers on every host."""
     ready_timeout_s: Seconds = 1800

@@ -71,15 +71,16 @@ def plan(spec: DeploymentSpec, parts: Roles, seen: Seen) -> Plan:
 def converge(site: Site, model: str = "") -> Outcome:
     """Start the server where it does not run as wanted. Raises SpecError for arguments that this vLLM refuses.
 
-    ``model`` is the folder of its weights on the hosts, by default that of the source as it is now. A revision that is
-    given with it has served before, so its arguments are not asked about again.
+    They are asked about only where a server would be stopped for them: the first start asks vLLM's parser by itself, and
+    saves its second import. ``model`` is the folder of its weights on the hosts, by default that of the source as it is
+    now. A revision that is given with it has served before, so its arguments are not asked about again.
     """
     interpreter = python_env.python(site.spec, site.lock)
     folder = model or model_path(site)
     parts = wanted(site.spec, interpreter, folder)
     server = parts[site.spec.head.name]
     rounds = list(plan(site.spec, parts, look(site)))
-    if rounds and not model:
+    if not model and any(action.ends_service for step in rounds for action in step):
         require_accepted(site)
     if rounds and folder != site.spec.weights.source:
         model_store.warm(site, folder)

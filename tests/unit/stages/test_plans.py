@@ -12,7 +12,7 @@ from slipway.commands import weights as weights_commands
 from slipway.errors import SpecError
 from slipway.facts.role import RoleState
 from slipway.facts.weights import Weights
-from slipway.stages import environment, ray_cluster, serve, teardown, weights
+from slipway.stages import environment, model_store, ray_cluster, serve, teardown, weights
 from slipway.stages.site import Site
 
 LOCK = "vllm==0.33.0\nray==2.60.0\n"
@@ -257,6 +257,17 @@ class TestServe:
             ("a", "stop vLLM: it is not as wanted"),
             ("a", "start vLLM"),
         ]
+
+    @pytest.mark.parametrize(("digest", "asked_about"), [("other", 1), (None, 0)])
+    def test_the_parser_is_asked_only_where_a_server_would_be_stopped(self, spec, monkeypatch, digest, asked_about):
+        words, seen = [], self.seen(self.parts(spec), a=digest)
+        monkeypatch.setattr(serve, "model_path", lambda site: "/m/tiny")
+        monkeypatch.setattr(serve, "look", lambda site: seen)
+        monkeypatch.setattr(serve, "refused_argument", lambda host, interpreter, given: words.append(given))
+        monkeypatch.setattr(model_store, "warm", lambda site, folder: None)
+        monkeypatch.setattr(serve, "act", lambda site, rounds: len(rounds))
+        serve.converge(Site(spec, {host.name: Untouchable(host.name) for host in spec.hosts}, LOCK))
+        assert len(words) == asked_about
 
     def test_another_load_test_is_no_reason_to_restart(self, spec):
         longer = spec.model_copy(update={"benchmark": spec.benchmark.model_copy(update={"seconds": 7})})
