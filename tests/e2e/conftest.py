@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from testbed.project import ROOT, SHARED, Project, changed, open_project
@@ -21,7 +22,11 @@ CHANGES = {
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """It shares the serving environment: that stage made it already, and takes two minutes for each."""
     text = changed((ROOT / "include" / "deployments" / "demo.yaml").read_text(), CHANGES)
-    with open_project(tmp_path_factory.mktemp("project"), "e2e", 27080, text) as made:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / ".slipway" / "host").mkdir(parents=True)
+    (folder / ".slipway" / "host" / "environments").symlink_to(Path(serving_python).parents[2])
+    with open_project(folder, "e2e", 27080, text) as made:
         yield made

@@ -10,11 +10,7 @@ import pytest
 from faults.bed import ROOT, Bed
 from faults.provoked import FAULTS, Fault
 
-from slipway.commands import python_env
-from slipway.hooks.hosts import open_site
 from slipway.spec import DeploymentSpec, load_deployment
-from slipway.spec.environments import load_lock
-from slipway.stages import environment
 from slipway.stages.evidence import explain, gather
 from slipway.stages.site import Site
 
@@ -29,18 +25,9 @@ def demo() -> DeploymentSpec:
     return load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
 
 
-@pytest.fixture(scope="session")
-def python(demo: DeploymentSpec) -> str:
-    """The demo's serving environment, made by the stage that makes it for everybody, where it is not there yet."""
-    lock = load_lock(ROOT / "include" / "environments", demo)
-    with open_site(demo, lock, print) as site:
-        environment.converge(site)
-    return python_env.python(demo, lock)
-
-
 @pytest.fixture
-def bed(fault: Fault, python: str, tmp_path: Path) -> Iterator[Bed]:
-    with Bed(tmp_path, python, fault.name, 20000 + 100 * FAULTS.index(fault)).opened() as opened:
+def bed(fault: Fault, serving_python: str, tmp_path: Path) -> Iterator[Bed]:
+    with Bed(tmp_path, serving_python, fault.name, 20000 + 100 * FAULTS.index(fault)).opened() as opened:
         yield opened
 
 

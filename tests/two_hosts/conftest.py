@@ -19,11 +19,8 @@ from typing import Any
 import pytest
 from testbed.project import ROOT, SHARED, changed
 
-from slipway.commands import python_env
 from slipway.hooks.hosts import open_site
-from slipway.spec import DeploymentSpec, load_deployment, parse_deployment
-from slipway.spec.environments import load_lock
-from slipway.stages import environment
+from slipway.spec import DeploymentSpec, parse_deployment
 from slipway.stages.site import Site
 
 BED = ROOT / "tests" / "testbed" / "hosts.py"
@@ -93,23 +90,13 @@ def bed() -> Iterator[Bed]:
 
 
 @pytest.fixture(scope="session")
-def interpreter() -> str:
-    """The demo's serving environment, made by the stage that makes it for everybody, where it is not there yet."""
-    demo = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
-    lock = load_lock(ROOT / "include" / "environments", demo)
-    with open_site(demo, lock, print) as site:
-        environment.converge(site)
-    return python_env.python(demo, lock)
-
-
-@pytest.fixture(scope="session")
-def deployment(interpreter: str) -> str:
+def deployment(serving_python: str) -> str:
     """The example's text, with this machine's model, and with the serving environment that is here already."""
     return changed(
         EXAMPLE.read_text(),
         {
             SOURCE: f"source: {SHARED}/tiny-qwen3",
-            ENVIRONMENT: f"existing: {interpreter}",
+            ENVIRONMENT: f"existing: {serving_python}",
             "seconds: 10": "seconds: 5",
         },
     )

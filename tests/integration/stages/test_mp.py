@@ -12,16 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from slipway.commands import openai, python_env, vllm
+from slipway.commands import openai, vllm
 from slipway.errors import ServerDied
 from slipway.facts.role import role, roles
 from slipway.facts.vllm import answers, metrics_text
-from slipway.hooks.hosts import open_site
 from slipway.hosts import LocalHost
 from slipway.results.prometheus import parse_metrics
-from slipway.spec import load_deployment, parse_deployment
-from slipway.spec.environments import load_lock
-from slipway.stages import environment, ray_cluster, ready, serve, teardown
+from slipway.spec import parse_deployment
+from slipway.stages import ray_cluster, ready, serve, teardown
 from slipway.stages.site import Site
 
 ROOT = Path(__file__).parents[3]
@@ -53,26 +51,16 @@ benchmark: {{levels: [{{users: 1}}]}}
 
 
 @pytest.fixture(scope="module")
-def python() -> str:
-    """The demo's serving environment, made by the stage that makes it for everybody, where it is not there yet."""
-    demo = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
-    lock = load_lock(ROOT / "include" / "environments", demo)
-    with open_site(demo, lock, print) as site:
-        environment.converge(site)
-    return python_env.python(demo, lock)
-
-
-@pytest.fixture(scope="module")
 def in_shared_memory() -> set[Path]:
     """What was there before the first part began."""
     return set(SHARED_MEMORY.iterdir())
 
 
 @pytest.fixture(scope="module")
-def site(python: str, in_shared_memory: set[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(serving_python: str, in_shared_memory: set[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert (MODEL / "config.json").exists(), "the rehearsal's model is missing: run `make model`"
     root = tmp_path_factory.mktemp("mp")
-    text = DEPLOYMENT.format(root=root, python=python, model=MODEL)
+    text = DEPLOYMENT.format(root=root, python=serving_python, model=MODEL)
     spec = parse_deployment(text, origin="parts.yaml", base=ROOT)
     opened = Site(spec, {host.name: LocalHost(host.name) for host in spec.hosts}, "", print)
     opened.prepare()

@@ -12,17 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from testbed.project import ROOT
 
-from slipway.commands import agent, collective, kit, python_env, vllm
+from slipway.commands import agent, collective, kit, vllm
 from slipway.commands.agent import Role
 from slipway.errors import HostUnfit, HostUnreachable, NotConverged
-from slipway.hooks.hosts import open_site
 from slipway.hosts import LocalHost
 from slipway.shell import Command, Result
-from slipway.spec import load_deployment, parse_deployment
-from slipway.spec.environments import load_lock
-from slipway.stages import environment, network
+from slipway.spec import parse_deployment
+from slipway.stages import network
 from slipway.stages.site import Site
 
 DEPLOYMENT = """
@@ -67,20 +64,10 @@ class Lost(LocalHost):
         return super().run(command)
 
 
-@pytest.fixture(scope="module")
-def interpreter() -> str:
-    """The demo's serving environment, made by the stage that makes it for everybody, where it is not there yet."""
-    demo = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
-    lock = load_lock(ROOT / "include" / "environments", demo)
-    with open_site(demo, lock, print) as site:
-        environment.converge(site)
-    return python_env.python(demo, lock)
-
-
 @pytest.fixture
-def opened(interpreter: str, tmp_path: Path) -> Callable[..., Site]:
+def opened(serving_python: str, tmp_path: Path) -> Callable[..., Site]:
     def open_hosts(b: LocalHost | None = None, a_gpus: int = 1, b_interface: str = "lo") -> Site:
-        text = DEPLOYMENT.format(interpreter=interpreter, a_gpus=a_gpus, b_interface=b_interface)
+        text = DEPLOYMENT.format(interpreter=serving_python, a_gpus=a_gpus, b_interface=b_interface)
         spec = parse_deployment(text, origin="proof.yaml", base=tmp_path)
         site = Site(spec, {"a": LocalHost("a"), "b": b or LocalHost("b")})
         site.prepare()

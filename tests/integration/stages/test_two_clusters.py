@@ -18,11 +18,9 @@ from slipway.commands import python_env, ray
 from slipway.errors import NotConverged, ServerDied
 from slipway.facts import ray as clusters
 from slipway.facts.role import role, roles
-from slipway.hooks.hosts import open_site
 from slipway.hosts import LocalHost
-from slipway.spec import load_deployment, parse_deployment
-from slipway.spec.environments import load_lock
-from slipway.stages import environment, ray_cluster, teardown
+from slipway.spec import parse_deployment
+from slipway.stages import ray_cluster, teardown
 from slipway.stages.site import Site
 
 ROOT = Path(__file__).parents[3]
@@ -60,7 +58,7 @@ class Beds:
     """Opens deployments below one root."""
 
     root: Path
-    python: str
+    serving_python: str
 
     def site(self, name: str, base: int, hosts: str) -> Site:
         ports = {"base": base, "dashboard": base + 1, "serve": base + 2, "block": base + 10, "workers": base + 100}
@@ -72,31 +70,21 @@ class Beds:
 
 
 @pytest.fixture(scope="module")
-def python() -> str:
-    """The demo's serving environment, made by the stage that makes it for everybody, where it is not there yet."""
-    demo = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
-    lock = load_lock(ROOT / "include" / "environments", demo)
-    with open_site(demo, lock, print) as site:
-        environment.converge(site)
-    return python_env.python(demo, lock)
-
-
-@pytest.fixture(scope="module")
-def beds(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beds]:
+def beds(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beds]:
     """A root below which nothing runs afterwards."""
-    made = Beds(tmp_path_factory.mktemp("beds"), python)
+    made = Beds(tmp_path_factory.mktemp("beds"), serving_python)
     yield made
     teardown.stop_all(LocalHost("here"), str(made.root), print)
 
 
 @pytest.fixture(scope="module")
-def stranger(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+def stranger(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
     """Ray as anybody starts it, without Slipway and without a token."""
     flags = f"--head --block --port={STRANGER} --node-ip-address=127.0.0.4 --include-dashboard=false --num-cpus=1"
     sizes = "--object-store-memory=83886080 --disable-usage-stats --ray-client-server-port=24380"
     workers = "--min-worker-port=24400 --max-worker-port=24440"
     with Path(tmp_path_factory.mktemp("stranger") / "log").open("wb") as log:
-        argv = [python, "-m", "ray.scripts.scripts", "start", *f"{flags} {sizes} {workers}".split()]
+        argv = [serving_python, "-m", "ray.scripts.scripts", "start", *f"{flags} {sizes} {workers}".split()]
         temp_dir = f"/tmp/stranger-{os.getpid()}"
         process = subprocess.Popen(
             [*argv, f"--temp-dir={temp_dir}"], stdout=log, stderr=log, start_new_session=True, env=plain_env()

@@ -11,15 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from testbed.project import ROOT
 
-from slipway.commands import python_env
 from slipway.errors import StageError
-from slipway.hooks.hosts import open_site
 from slipway.hosts import LocalHost
-from slipway.spec import load_deployment, parse_deployment
-from slipway.spec.environments import load_lock
-from slipway.stages import environment, weights
+from slipway.spec import parse_deployment
+from slipway.stages import weights
 from slipway.stages.site import Site
 
 COMMIT = "c0ffee" + "0" * 34
@@ -120,23 +116,13 @@ def hub() -> Iterator[Hub]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def interpreter() -> str:
-    """The demo's serving environment, made by the stage that makes it for everybody, where it is not there yet."""
-    demo = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
-    lock = load_lock(ROOT / "include" / "environments", demo)
-    with open_site(demo, lock, print) as site:
-        environment.converge(site)
-    return python_env.python(demo, lock)
-
-
 @pytest.fixture
-def opened(hub: Hub, interpreter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Site]:
+def opened(hub: Hub, serving_python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Site]:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_TOKEN", "of-somebody-else")
 
     def open_host(more: str = "", commit: str = COMMIT) -> Site:
-        text = DEPLOYMENT.format(interpreter=interpreter, endpoint=hub.url, more=more, commit=commit)
+        text = DEPLOYMENT.format(interpreter=serving_python, endpoint=hub.url, more=more, commit=commit)
         spec = parse_deployment(text, origin="tiny.yaml", base=tmp_path)
         site = Site(spec, {"here": LocalHost("here")}, say=lambda _: None)
         site.prepare()
