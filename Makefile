@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALLED := $(VENV)/installed
 PACKAGE := $(VENV)/package-$(call digest,pyproject.toml)
-DEV := $(VENV)/dev-$(call digest,requirements-dev.txt)
+DEV := $(VENV)/dev-$(call digest,requirements-dev.txt requirements-executors.txt)
 MODEL := $(STATE)/shared/SmolLM2-135M-Instruct
 TINY := $(STATE)/shared/tiny-qwen3
 MODEL_VENV := $(STATE)/model-$(call digest,include/environments/demo-model.txt)
@@ -62,9 +62,11 @@ clean: down ## Stop everything, then remove .slipway with all results
 	@if [ -d $(STATE)/hosts ]; then $(PYTHON) tests/testbed/hosts.py down; fi
 	rm -rf $(STATE)
 
-lock: dev ## Resolve requirements.txt and requirements-dev.txt anew
+lock: dev ## Resolve requirements.txt, requirements-executors.txt and requirements-dev.txt anew
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		-c requirements.txt requirements-executors.in -o requirements-executors.txt
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		-c requirements.txt requirements-dev.in -o requirements-dev.txt
 
@@ -97,11 +99,12 @@ $(PACKAGE): | $(INSTALLED)
 
 $(DEV): | $(INSTALLED)
 	@echo "adding the developers' tools to $(VENV)"
-	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install -r requirements-dev.txt -r requirements-executors.txt
 	@touch $@
 
 # What docker-compose.yaml reads. The folder is closed; the files are open, so that a container's own user can read them.
-SECRETS := $(addprefix $(STATE)/secrets/,postgres_password fernet_key jwt_secret api_secret_key airflow_passwords.json)
+SECRETS := $(addprefix $(STATE)/secrets/,postgres_password redis_password fernet_key jwt_secret api_secret_key \
+	airflow_passwords.json rehearsal_host_key rehearsal_user_key rehearsal_connections.json)
 random = head -c $(1) /dev/urandom | base64 -w0 | tr '+/' '-_'
 
 secrets: $(SECRETS) ## Make the secrets of docker-compose.yaml, where they are missing
@@ -111,6 +114,20 @@ $(STATE)/secrets:
 
 $(STATE)/secrets/airflow_passwords.json: | $(STATE)/secrets
 	@printf '{"admin": "%s"}' "$$($(call random,18))" > $@
+	@chmod 644 $@
+
+$(STATE)/secrets/rehearsal_host_key $(STATE)/secrets/rehearsal_user_key: | $(STATE)/secrets
+	@ssh-keygen -q -t ed25519 -N '' -C 'slipway rehearsal' -f $@
+	@chmod 644 $@
+
+# The two hosts of the rehearsal as Airflow's connections.
+one_line = $$(sed -z 's/\n/\\n/g' $(1))
+connection = {"conn_type": "ssh", "host": "%s", "port": 2222, "login": "slipway", "extra": {"private_key": "%s", "host_key": "%s"}}
+
+$(STATE)/secrets/rehearsal_connections.json: $(STATE)/secrets/rehearsal_host_key $(STATE)/secrets/rehearsal_user_key
+	@host_key="$$(cut -d ' ' -f 1,2 $<.pub)"; user_key="$(call one_line,$(word 2,$^))"; \
+	printf '{"slipway_h1": $(connection), "slipway_h2": $(connection)}\n' \
+		host-one "$$user_key" "$$host_key" host-two "$$user_key" "$$host_key" > $@
 	@chmod 644 $@
 
 $(STATE)/secrets/fernet_key: bytes := 32

@@ -30,7 +30,12 @@ class Compose:
     @property
     def airflow(self) -> dict[str, Any]:
         """The services that Airflow's image runs."""
-        return {name: each for name, each in self.services.items() if "build" in each}
+        return {name: each for name, each in self.services.items() if each["image"].startswith("slipway:")}
+
+    @property
+    def hosts(self) -> dict[str, Any]:
+        """The hosts to rehearse with."""
+        return {name: each for name, each in self.services.items() if each["image"].startswith("slipway-host:")}
 
     @property
     def lasting(self) -> dict[str, Any]:

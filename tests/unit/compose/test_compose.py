@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import ipaddress
 import json
 import re
 import shlex
@@ -18,6 +20,7 @@ import jsonschema
 import pytest
 
 from slipway.provider import get_provider_info
+from slipway.spec import load_deployment
 
 ROOT = Path(__file__).parents[3]
 SPECIFICATION = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
@@ -30,8 +33,10 @@ POSTGRES_VARIABLES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"}
 def options() -> dict[str, Any]:
     """Every option that Airflow and Slipway describe, by section and name."""
     from airflow.configuration import retrieve_configuration_description
+    from airflow.providers.celery.get_provider_info import get_provider_info as get_celery_info
 
-    sections = retrieve_configuration_description(include_providers=False) | get_provider_info()["config"]
+    sections = retrieve_configuration_description(include_providers=False)
+    sections |= get_provider_info()["config"] | get_celery_info()["config"]
     return {
         f"{section}.{name}": option for section, each in sections.items() for name, option in each["options"].items()
     }
@@ -55,7 +60,7 @@ class TestTheFile:
                 assert ends or "healthcheck" in compose.services[name]
 
     def test_secrets_configs_and_volumes_are_declared_and_used(self, compose: Any) -> None:
-        for kind in ("secrets", "configs", "volumes"):
+        for kind in ("secrets", "configs", "volumes", "networks"):
             used = [entry for service in compose.services.values() for entry in service.get(kind, [])]
             names = {_source(entry) for entry in used}
             assert {name for name in names if not name.startswith("./")} == set(compose.content[kind])
@@ -72,10 +77,24 @@ class TestTheServices:
         from slipway import __version__
 
         assert {service["image"] for service in compose.airflow.values()} == {f"slipway:{__version__}"}
-        assert re.fullmatch(r"postgres:\d+\.\d+-\w+", compose.services["postgres"]["image"])
+        assert {service["image"] for service in compose.hosts.values()} == {f"slipway-host:{__version__}"}
+        for service in compose.services.values():
+            assert re.fullmatch(r"[a-z/-]+:v?\d+(\.\d+)+(-bookworm)?", service["image"])
+
+    def test_what_starts_by_itself_is_airflow_and_its_database(self, compose: Any) -> None:
+        profiles: dict[str, set[str]] = {}
+        for name, service in compose.services.items():
+            for profile in service.get("profiles", [""]):
+                profiles.setdefault(profile, set()).add(name)
+        assert profiles == {
+            "": {"postgres", "airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"},
+            "celery": {"redis", "worker"},
+            "rehearsal": {"host-one", "host-two", "rehearsal-init"},
+            "router": {"router"},
+        }
 
     def test_every_one_that_lasts_is_watched_and_started_again(self, compose: Any) -> None:
-        assert set(compose.services) - set(compose.lasting) == {"airflow-init"}
+        assert set(compose.services) - set(compose.lasting) == {"airflow-init", "rehearsal-init"}
         for service in compose.lasting.values():
             assert service["restart"] == "unless-stopped"
             assert set(service["healthcheck"]) == {"test", "interval", "timeout", "retries", "start_period"}
@@ -86,12 +105,20 @@ class TestTheServices:
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
             assert not {"privileged", "cap_add", "network_mode", "pid", "devices"} & set(service)
-        assert compose.services["postgres"]["user"] == "postgres"
 
-    def test_only_the_api_is_reached_from_outside_and_by_default_from_this_machine_alone(self, compose: Any) -> None:
+    def test_none_runs_as_root(self, compose: Any) -> None:
+        """The images of this project say so themselves."""
+        given = {name: service.get("user") for name, service in compose.services.items()}
+        own = dict.fromkeys((*compose.airflow, *compose.hosts))
+        assert given == {**own, "postgres": "postgres", "redis": "redis", "router": "10001"}
+
+    def test_all_are_on_the_one_network(self, compose: Any) -> None:
+        assert all(set(service["networks"]) == {"slipway"} for service in compose.services.values())
+
+    def test_two_are_reached_from_outside_and_by_default_from_this_machine_alone(self, compose: Any) -> None:
         published = {name: service["ports"] for name, service in compose.services.items() if "ports" in service}
         port = compose.services["api-server"]["environment"]["AIRFLOW__API__PORT"]
-        assert published == {"api-server": [f"127.0.0.1:8080:{port}"]}
+        assert published == {"api-server": [f"127.0.0.1:8080:{port}"], "router": ["127.0.0.1:8090:8080"]}
 
     def test_folders_of_this_project_are_there_and_read_only(self, compose: Any) -> None:
         for service in compose.airflow.values():
@@ -101,6 +128,61 @@ class TestTheServices:
             for source, (target, mode) in bound.items():
                 assert (ROOT / source).is_dir()
                 assert (target, mode) == (f"/opt/slipway/{source[2:]}", ["ro"])
+
+
+class TestTheRehearsal:
+    def test_the_hosts_are_those_of_the_example(self, compose: Any) -> None:
+        spec = load_deployment(ROOT / "docs" / "examples" / "two-hosts.yaml")
+        addresses = [service["networks"]["slipway"]["ipv4_address"] for service in compose.hosts.values()]
+        assert [host.address for host in spec.hosts] == addresses
+        for service in compose.hosts.values():
+            disk, model = (volume.split(":") for volume in service["volumes"])
+            assert spec.root.startswith(f"{disk[1]}/")
+            assert spec.weights.source.startswith(f"{model[1]}/")
+            assert (model[0], model[2]) == ("./.slipway/shared", "ro")
+
+    def test_no_other_container_is_given_their_addresses(self, compose: Any) -> None:
+        (config,) = compose.content["networks"]["slipway"]["ipam"]["config"]
+        subnet, given = ipaddress.ip_network(config["subnet"]), ipaddress.ip_network(config["ip_range"])
+        assert given.subnet_of(subnet)
+        fixed = [service["networks"]["slipway"]["ipv4_address"] for service in compose.hosts.values()]
+        assert all(ipaddress.ip_address(each) in subnet and ipaddress.ip_address(each) not in given for each in fixed)
+        assert compose.services["router"]["environment"] == {"WORKER_URLS": f"http://{fixed[0]}:8000"}
+
+    def test_the_ranks_on_both_share_one_memory(self, compose: Any) -> None:
+        assert [service["ipc"] for service in compose.hosts.values()] == ["shareable", "service:host-one"]
+
+    def test_sshd_starts_as_the_image_has_it(self, compose: Any) -> None:
+        dockerfile = (ROOT / "deploy" / "host" / "Dockerfile").read_text()
+        config = dict(line.split(maxsplit=1) for line in _host_config() if not line.startswith("#"))
+        for service in compose.hosts.values():
+            assert service["build"] == {"context": "deploy/host"}
+            install, sshd = _lines(service["command"])
+            assert install[:3] == ["install", "--mode", "0600"]
+            assert install[4] == config["HostKey"]
+            assert f"COPY sshd_config {sshd[-1]}\n" in dockerfile
+            assert config["Port"] in service["healthcheck"]["test"]
+        assert "\nUSER slipway\n" in dockerfile
+
+
+class TestTheRouter:
+    def test_it_knows_each_argument(self, compose: Any) -> None:
+        """As its own help says, of the very version that is pinned."""
+        image = compose.services["router"]["image"]
+        said = (ROOT / "tests" / "data" / f"vllm-router-{image.partition(':v')[2]}" / "help.txt").read_text()
+        (line,) = _lines(compose.services["router"]["command"])
+        assert line[:2] == ["exec", "vllm-router"]
+        options = [word for word in line if word.startswith("--")]
+        assert options == ["--host", "--port", "--policy", "--worker-urls"]
+        assert all(f"[{option} " in said for option in options)
+        assert line[line.index("--policy") + 1] in said[said.index("--policy {") :].partition("}")[0]
+
+    def test_it_listens_where_its_port_is_published_and_asked(self, compose: Any) -> None:
+        service = compose.services["router"]
+        (line,) = _lines(service["command"])
+        port = line[line.index("--port") + 1]
+        assert service["ports"][0].endswith(f":{port}")
+        assert f":{port}/health" in service["healthcheck"]["test"][-1]
 
 
 class TestTheOptions:
@@ -142,7 +224,8 @@ class TestTheCommands:
         from airflow.cli.cli_parser import get_parser
 
         lines = [line for service in compose.airflow.values() for line in _airflow_lines(service)]
-        assert {line[1] for line in lines} == {"db", "api-server", "scheduler", "dag-processor", "triggerer", "jobs"}
+        verbs = {"db", "connections", "api-server", "scheduler", "dag-processor", "triggerer", "celery", "jobs"}
+        assert {line[1] for line in lines} == verbs
         for _airflow, *arguments in lines:
             get_parser().parse_args(arguments)
 
@@ -163,6 +246,13 @@ class TestTheCommands:
         (line,) = [line for line in _lines(service["command"]) if line[0] == "install"]
         target = service["environment"]["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]
         assert line == ["install", "--mode", "0600", "/run/secrets/airflow_passwords.json", target]
+
+    def test_a_worker_is_asked_by_celery_itself(self, compose: Any) -> None:
+        kind, line = compose.services["worker"]["healthcheck"]["test"]
+        words = shlex.split(line)
+        module, _dot, name = words[2].rpartition(".")
+        assert (kind, words[:2], words[3:5]) == ("CMD-SHELL", ["celery", "--app"], ["inspect", "ping"])
+        assert hasattr(importlib.import_module(module), name)
 
     def test_postgres_is_asked_by_the_network_for_its_own_database(self, compose: Any) -> None:
         """Its entry point answers on the socket already while it makes the databases."""
@@ -193,6 +283,10 @@ class TestTheCommands:
 def _source(entry: Any) -> str:
     source: str = entry["source"] if isinstance(entry, dict) else entry.partition(":")[0]
     return source
+
+
+def _host_config() -> list[str]:
+    return (ROOT / "deploy" / "host" / "sshd_config").read_text().splitlines()
 
 
 def _require_type(value: str, kind: str) -> None:

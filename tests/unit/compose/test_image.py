@@ -65,6 +65,17 @@ def test_what_may_be_set_at_build_is_handed_on(compose: Any, instructions: list[
         assert service["build"] == {"context": ".", "args": arguments(instructions, "ARG")}
 
 
+def test_the_executors_pins_go_with_the_others() -> None:
+    pins = [_pins(name) for name in ("requirements.txt", "requirements-executors.txt")]
+    assert {name for name in pins[0].keys() & pins[1].keys() if pins[0][name] != pins[1][name]} == set()
+    assert {"celery", "redis", "kubernetes"} <= set(pins[1])
+
+
+def _pins(file: str) -> dict[str, str]:
+    lines = [line.partition(" ")[0] for line in (ROOT / file).read_text().splitlines() if "==" in line]
+    return dict(line.split("==") for line in lines)
+
+
 @pytest.mark.parametrize("name", ["apache-airflow==3.3.2", "locust==", "psycopg==", "psycopg-binary==", "setuptools=="])
 def test_what_it_needs_is_pinned(name: str) -> None:
     assert re.search(f"^{re.escape(name)}", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
