@@ -71,7 +71,7 @@ def plan(spec: DeploymentSpec, parts: Roles, seen: Seen) -> Plan:
 def converge(site: Site, model: str = "") -> Outcome:
     """Start the server where it does not run as wanted. Raises SpecError for arguments that this vLLM refuses.
 
-    They are asked about only where a server would be stopped for them: the first start asks vLLM's parser by itself, and
+    They are asked about only where a server would be stopped for them: the first start asks that parser by itself, and
     saves its second import. ``model`` is the folder of its weights on the hosts, by default that of the source as it is
     now. A revision that is given with it has served before, so its arguments are not asked about again.
     """
