@@ -196,8 +196,8 @@ def test_faults_that_preflight_must_find_are_named_and_the_engine_goes_on(first,
         assert ready.converge(site).actions == 0
 
 
-def test_versions_that_differ_are_named_by_the_stage_environment(first, opened, interpreter, hosts, tmp_path):
-    [metadata] = Path(interpreter).parents[1].glob("lib/python3*/site-packages/ray-*.dist-info/METADATA")
+def test_versions_that_differ_are_named_by_the_stage_environment(first, opened, serving_python, hosts, tmp_path):
+    [metadata] = Path(serving_python).parents[1].glob("lib/python3*/site-packages/ray-*.dist-info/METADATA")
     older = tmp_path / "METADATA"
     older.write_text(metadata.read_text().replace("\nVersion: ", "\nVersion: 1.", 1))
     with mounted_over(hosts[1], "--bind", str(older), str(metadata)), opened() as site:
