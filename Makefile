@@ -38,7 +38,7 @@ check: dev ## Lint, types, layers, shell, unit and DAG tests
 	$(BIN)/python -m pytest -q tests/unit/loadgen  # alone: these tests measure time
 
 test: check model ## Everything: check, integration tests, the end-to-end run
-	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags -m "not slow"
+	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags -m "not slow" --durations=40
 
 test-faults: dev model ## Provoke every fault for real, and see whether its cause is named
 	$(BIN)/python -m pytest -n 2 tests/faults

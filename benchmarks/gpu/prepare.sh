@@ -18,7 +18,11 @@ wait
 "$(readlink -f "$torch_python")" -m venv --without-pip /opt/serve
 printf '%s\n' /opt/site "$("$torch_python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')" \
   > "$(/opt/serve/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/adopted.pth"
+# compiled at once by all cores, not by each first import
+/opt/serve/bin/python -m compileall -q -j 0 /opt/site > /dev/null &
+
 /opt/serve/bin/python -c 'import torch, vllm, ray; print("vLLM", vllm.__version__, "Ray", ray.__version__, "torch", torch.__version__)'
 
 /opt/serve/bin/python slipway/benchmarks/gpu/random_llama.py --out /mnt/models/random-llama-8b --tokenizer tokenizer
-cp slipway/benchmarks/gpu/h100.yaml slipway/include/deployments/
+wait
+cp slipway/benchmarks/gpu/{h100,h100-pair,h100-apart}.yaml slipway/include/deployments/
