@@ -3,9 +3,9 @@
     sudo python benchmarks/overhead.py [--rounds 2] [--seconds 60]
 
 Both take bare hosts of the test bed (two network namespaces with a real sshd, tests/testbed) to a measured model: copy
-the weights, start Ray's head and worker, start vLLM with tensor parallel 2 across both, wait for a completion, ask the
-smoke questions, run the load test's cells. The script has Slipway's very command lines for Ray, vLLM and Locust, one
-after the other, and no check. The DAG runs in an Airflow that is up already. Printed are wall seconds, turn about.
+the weights, start Ray's head and worker, prove the network by a collective of all ranks, start vLLM with tensor parallel 2
+across both, wait for a completion, ask the smoke questions, run the load test's cells. The script has Slipway's very
+command lines for Ray, the collective, vLLM and Locust, one after the other, and no other check. The DAG runs in an Airflow that is up already. Printed are wall seconds, turn about.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from slipway.commands import locust, openai, ray, vllm  # noqa: E402
 from slipway.embedded import Settings, up  # noqa: E402
 from slipway.shell import Command  # noqa: E402
 from slipway.spec import DeploymentSpec, HostSpec, Layout, parse_deployment  # noqa: E402
-from slipway.stages import smoke  # noqa: E402
+from slipway.stages import network, smoke  # noqa: E402
 from slipway.stages.benchmark import load_plan  # noqa: E402
 from slipway.stages.serve import variables  # noqa: E402
 
@@ -76,6 +76,11 @@ def by_hand(spec: DeploymentSpec, python: str, load: Path) -> Iterator[str]:
     for host in spec.workers:
         yield f"until {ssh(host, shlex.join((python, '-c', probe)))} 2>/dev/null; do sleep 1; done"
         yield detached(host, "ray", ray.role(spec, host, python).steps[0])
+    [parts] = network.plan(spec, python)
+    for part in parts:
+        host = next(each for each in spec.hosts if each.name == part.host)
+        yield f"{ssh(host, part.command.line())} <<< {shlex.quote(part.command.stdin.decode())} &"
+    yield "wait"
     server = vllm.role(spec, spec.head, (python, "-m", vllm.MODULE), model, variables(spec, spec.head))
     yield detached(spec.head, "vllm", server.steps[0])
     yield f"until {curl(openai.completion(spec, 'Hello', max_tokens=1))}; do sleep 1; done 2>/dev/null"

@@ -1,6 +1,6 @@
 """Asks an endpoint for one token, again and again, until SIGINT; prints what became of the requests.
 
-    python benchmarks/gpu/ask.py URL MODEL
+python benchmarks/gpu/ask.py URL MODEL
 """
 
 from __future__ import annotations
