@@ -3,9 +3,10 @@
     sudo python benchmarks/overhead.py [--rounds 2] [--seconds 60]
 
 Both take bare hosts of the test bed (two network namespaces with a real sshd, tests/testbed) to a measured model: copy
-the weights, start Ray's head and worker, prove the network by a collective of all ranks, start vLLM with tensor parallel 2
-across both, wait for a completion, ask the smoke questions, run the load test's cells. The script has Slipway's very
-command lines for Ray, the collective, vLLM and Locust, one after the other, and no other check. The DAG runs in an Airflow that is up already. Printed are wall seconds, turn about.
+the weights, start Ray's head and worker, prove the network by a collective of all ranks, start vLLM with tensor
+parallel 2 across both, wait for a completion, ask the smoke questions, run the load test's cells. The script has
+Slipway's very command lines for Ray, the collective, vLLM and Locust, one after the other, and no other check. The DAG
+runs in an Airflow that is up already. Printed are wall seconds, turn about.
 """
 
 from __future__ import annotations
