@@ -14,6 +14,9 @@ Empty for slipway-artifacts in AIRFLOW_HOME.
 """
 NOTIFY_CONN = """The Airflow connection, of type Apprise, by which the end of each run is told. Empty: nobody is told.
 """
+KEEP_ROWS_DAYS = """How many days the raw rows of load tests and the evidence of failures are kept in artifacts_folder.
+Each load test removes what is older. The figures made of them stay in the results database. 0: for ever.
+"""
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -34,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
                     "deployments_folder": _option(DEPLOYMENTS_FOLDER, example="/opt/slipway/deployments"),
                     "artifacts_folder": _option(ARTIFACTS_FOLDER, example="/var/lib/slipway/artifacts"),
                     "notify_conn": _option(NOTIFY_CONN, example="slipway_notify"),
+                    "keep_rows_days": {**_option(KEEP_ROWS_DAYS, example="90"), "type": "float", "default": "0"},
                 },
             },
         },

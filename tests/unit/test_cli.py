@@ -196,3 +196,13 @@ def test_results_say_why_the_newest_run_failed():
         "  next: end what listens there (in the deployment file: serve.port)",
         "  evidence: /artifacts/run-7/evidence-ready-1",
     ]
+
+
+def test_results_are_saved_to_a_file_and_put_back(running, tmp_path, monkeypatch, capsys):
+    saved = str(tmp_path / "results.slipway")
+    assert main(["db", "backup", saved]) == 0
+    assert "1 run" in capsys.readouterr().out
+    assert main(["db", "restore", saved]) == 1
+    assert "--force replaces them" in capsys.readouterr().err
+    assert main(["db", "restore", saved, "--force"]) == 0
+    assert "1 run" in capsys.readouterr().out

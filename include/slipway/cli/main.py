@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slipway.cli import bundle, diagnose, exchange, files, loadtest, redeploy, results, runs, weights
+from slipway.cli import bundle, db, diagnose, exchange, files, loadtest, redeploy, results, runs, weights
 from slipway.errors import SlipwayError
 
 Run = Callable[[argparse.Namespace], int]
@@ -42,6 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_redeploy(command)
     _add_loadtest(command)
     _add_exchange(command)
+    stored = command("db", db.db)
+    stored.add_argument("verb", choices=("backup", "restore"))
+    stored.add_argument("file", type=Path, metavar="FILE")
+    stored.add_argument("--force", action="store_true", help="restore: replace the rows that are there")
     kept = command("weights", weights.weights)
     kept.add_argument("verb", choices=("list", "verify", "prune", "manifest"))
     kept.add_argument("file", type=Path, metavar="FILE")

@@ -66,11 +66,16 @@ def diff(arguments: argparse.Namespace) -> int:
 
 def open_results() -> AbstractContextManager[Store]:
     """The store of Airflow's configuration; without AIRFLOW_HOME that of the embedded Airflow of this folder."""
-    os.environ.setdefault("AIRFLOW_HOME", str(load_settings(Path.cwd()).home))
+    airflow_home()
     from slipway.hooks.settings import store_url
     from slipway.store import open_store
 
     return open_store(store_url())
+
+
+def airflow_home() -> None:
+    """Whose Airflow is asked: that of AIRFLOW_HOME, else the embedded one of this folder."""
+    os.environ.setdefault("AIRFLOW_HOME", str(load_settings(Path.cwd()).home))
 
 
 def show_failure(console: Console, runs: Sequence[Run]) -> None:

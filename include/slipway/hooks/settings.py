@@ -38,6 +38,18 @@ def notify_conn() -> str:
     return _option("notify_conn")
 
 
+def keep_rows_days() -> float:
+    """``keep_rows_days``: how long raw rows and evidence are kept, 0 for ever. Raises SpecError for what is none."""
+    from slipway.errors import SpecError
+
+    given = _option("keep_rows_days") or "0"
+    if not given.isascii() or not given.replace(".", "", 1).isdigit():
+        raise SpecError(
+            f"[slipway] keep_rows_days = {given!r} is no number of days", hint="set it to 90, or to 0 for ever"
+        )
+    return float(given)
+
+
 def run_url(dag_id: str, dag_run_id: str) -> str:
     """Where people find a run in Airflow's UI, below ``[api] base_url``."""
     from urllib.parse import quote

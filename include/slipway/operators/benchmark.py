@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,16 @@ class BenchmarkOperator(BaseOperator):
             recording.store.record_cell(recording.run_id, cell, str(folder), try_number=context["ti"].try_number)
             recording.detail = {"load": cell.load, "validity": cell.validity, "reasons": list(cell.reasons)}
             self.log.info("%s: %.1f output tokens/s, %s", cell.load, cell.output_tokens_per_s, cell.validity)
+            self._age_out()
         return {"load": cell.load}
+
+    def _age_out(self) -> None:
+        """Remove what this machine has kept of runs long past."""
+        from slipway.hooks.settings import artifacts_folder, keep_rows_days
+        from slipway.results.retention import age_out
+
+        if aged := age_out(artifacts_folder(), keep_rows_days(), time.time()):
+            self.log.info("raw rows and evidence removed, older than keep_rows_days: %s", ", ".join(aged))
 
     def _measured(self, spec: DeploymentSpec, level: Level, folder: Path) -> Measurement:
         from slipway.hooks.hosts import open_site

@@ -43,6 +43,11 @@ def head() -> str | None:
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
+def revisions() -> list[str]:
+    """Every revision that this version of Slipway knows, the oldest first."""
+    return [each.revision for each in reversed(list(ScriptDirectory(str(MIGRATIONS)).walk_revisions()))]
+
+
 def config(engine: Engine) -> Config:
     """Alembic's configuration for one engine; there is no ini file, so no URL to escape or to leak."""
     settings = Config()

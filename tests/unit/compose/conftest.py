@@ -1,66 +1,10 @@
-"""docker-compose.yaml as Compose reads it: YAML, then variables at their defaults."""
-
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
 import pytest
-import yaml
-
-ROOT = Path(__file__).parents[3]
-VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Z_]+):-(?P<default>[^}$]*)\}|(?P<wrong>.?))")
-
-
-@dataclass(frozen=True)
-class Compose:
-    """The file with every variable at its default, and those defaults."""
-
-    content: Mapping[str, Any]
-    defaults: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def services(self) -> dict[str, Any]:
-        services: dict[str, Any] = self.content["services"]
-        return services
-
-    @property
-    def airflow(self) -> dict[str, Any]:
-        """The services that Airflow's image runs."""
-        return {name: each for name, each in self.services.items() if each["image"].startswith("slipway:")}
-
-    @property
-    def hosts(self) -> dict[str, Any]:
-        """The hosts to rehearse with."""
-        return {name: each for name, each in self.services.items() if each["image"].startswith("slipway-host:")}
-
-    @property
-    def lasting(self) -> dict[str, Any]:
-        """The services that do not end by themselves."""
-        return {name: each for name, each in self.services.items() if each["restart"] != "no"}
+from testbed.compose import Compose, load_compose
 
 
 @pytest.fixture(scope="session")
 def compose() -> Compose:
-    defaults: dict[str, str] = {}
-    content = _interpolated(yaml.safe_load((ROOT / "docker-compose.yaml").read_text()), defaults)
-    return Compose(content, defaults)
-
-
-def _interpolated(value: Any, defaults: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _interpolated(inner, defaults) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_interpolated(inner, defaults) for inner in value]
-    return VARIABLE.sub(lambda found: _replaced(found, defaults), value) if isinstance(value, str) else value
-
-
-def _replaced(found: re.Match[str], defaults: dict[str, str]) -> str:
-    assert found["wrong"] is None, f"{found.string}: $$ for a dollar, ${{NAME:-default}} for a variable"
-    if found["dollar"]:
-        return "$"
-    assert defaults.setdefault(found["name"], found["default"]) == found["default"], f"two defaults of {found['name']}"
-    return found["default"]
+    """docker-compose.yaml with every variable at its default."""
+    return load_compose()

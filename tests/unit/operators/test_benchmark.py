@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from itertools import count
 
 import pytest
 
-from slipway.operators.benchmark import VerdictOperator
+from slipway.errors import SpecError
+from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
 from slipway.operators.resolve import ResolveOperator
 from slipway.results import Distribution, Measurement
 from slipway.store import State
@@ -89,3 +92,19 @@ def test_every_comparison_is_kept_with_the_stage(run, store):
     assert stage.detail["verdict"] == "same"
     assert stage.detail["compared"][0] == "throughput at 1 users +0.0 % (1000 tokens/s, else 1000)"
     assert len(stage.detail["compared"]) == 4
+
+
+def test_rows_of_runs_long_past_are_removed_where_the_load_was_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__ARTIFACTS_FOLDER", str(tmp_path))
+    for name, written_at in (("run-1", 0), ("run-2", time.time())):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, times=(written_at, written_at))
+    operator = BenchmarkOperator(task_id="benchmark", load="1 users")
+    operator._age_out()
+    assert {path.name for path in tmp_path.iterdir()} == {"run-1", "run-2"}
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__KEEP_ROWS_DAYS", "30")
+    operator._age_out()
+    assert {path.name for path in tmp_path.iterdir()} == {"run-2"}
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__KEEP_ROWS_DAYS", "a month")
+    with pytest.raises(SpecError, match="'a month' is no number of days"):
+        operator._age_out()
