@@ -47,6 +47,33 @@ def test_the_deploy_dag_is_the_main_job(dagbag):
     assert dag.get_task("benchmark").is_mapped
 
 
+def test_a_file_with_points_has_a_sweep(tmp_path, monkeypatch):
+    from airflow.dag_processing.dagbag import DagBag
+
+    text = (ROOT / "include" / "deployments" / "demo.yaml").read_text()
+    swept = "sweep: {grid: {serve.args.max-num-seqs: [2, 8]}, points: [{serve.backend: mp}]}"
+    (tmp_path / "demo.yaml").write_text(f"{text}\n{swept}\n")
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__DEPLOYMENTS_FOLDER", str(tmp_path))
+    dagbag = DagBag(ROOT / "dags" / "sweep.py")
+    assert dagbag.import_errors == {}
+    dag = dagbag.dags["demo.sweep"]
+    assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == {
+        "resolve": {"preflight", "point"},
+        "preflight": {"point"},
+        "point": {"report"},
+        "report": {"restore"},
+        "restore": set(),
+    }
+    tasks = {task.task_id: task for task in dag.tasks}
+    assert tasks["point"].max_active_tis_per_dagrun == 1
+    assert (tasks["report"].trigger_rule, tasks["restore"].trigger_rule) == ("all_done", "all_done")
+    assert dag.params["grid"] == {"serve.args.max-num-seqs": [2, 8]}
+    assert dag.params["points"] == [{"serve.backend": "mp"}]
+    assert dag.params["again"] is False
+    with pytest.raises(ValueError, match=r"serve\.host"):
+        dag.params["grid"] = {"serve.host": ["x"]}
+
+
 def test_restore_comes_last_and_decides_the_run(dagbag):
     """It waits for each task that may still be at work when another has failed, and is the only leaf."""
     tasks = {task.task_id: task for task in dagbag.dags["demo.deploy"].tasks}

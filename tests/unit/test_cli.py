@@ -206,3 +206,29 @@ def test_results_are_saved_to_a_file_and_put_back(running, tmp_path, monkeypatch
     assert "--force replaces them" in capsys.readouterr().err
     assert main(["db", "restore", saved, "--force"]) == 0
     assert "1 run" in capsys.readouterr().out
+
+
+def test_a_sweep_is_shown_as_it_stands(tmp_path, monkeypatch, capsys):
+    from slipway.spec import SweepOverrides, parse_overrides
+    from slipway.store import State, SweepPoint
+
+    url = f"sqlite:///{tmp_path}/slipway.db"
+    store_schema.upgrade(url)
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__STORE_URL", url)
+    assert main(["sweep", "demo"]) == 1
+    assert "demo: no sweep has run" in capsys.readouterr().err
+    conf = {"grid": {"serve.backend": ["ray", "mp"]}}
+    spec, _ = parse_overrides(conf, load_deployment(Path(DEMO)), SweepOverrides)
+    with open_store(url) as store:
+        revision = store.save_revision(spec)
+        run = store.begin_run(RunStart("demo", "sweep", "demo.sweep", "s1", revision, rehearsal=True))
+        store.begin_sweep(
+            run, [SweepPoint(run, n, f"backend={b}", {}, [(1, 0)], b) for n, b in ((1, "ray"), (2, "mp"))]
+        )
+        store.note_point(run, 2, State.FAILED, "ready: no completion")
+    assert main(["sweep", "demo"]) == 0
+    said = capsys.readouterr().out
+    assert "run 1 (running, rehearsal on CPU: no figure for a GPU): 2 points, 0 of 2 cells measured, 1 point" in said
+    assert "point 2 failed: ready: no completion" in said
+    assert main(["sweep", "demo", "--run", "7"]) == 1
+    assert "run 7 is no sweep" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slipway.cli import bundle, db, diagnose, exchange, files, loadtest, redeploy, results, runs, weights
+from slipway.cli import bundle, db, diagnose, exchange, files, loadtest, redeploy, results, runs, sweep, weights
 from slipway.errors import SlipwayError
 
 Run = Callable[[argparse.Namespace], int]
@@ -72,7 +72,7 @@ def _add_runs(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     up.add_argument("file", type=Path, metavar="FILE")
     up.add_argument(
         "--job",
-        choices=("preflight", "deploy", "benchmark", "teardown"),
+        choices=("preflight", "deploy", "benchmark", "sweep", "teardown"),
         default="deploy",
         help="what to run (default: deploy)",
     )
@@ -81,6 +81,9 @@ def _add_runs(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     shown = command("results", results.results)
     shown.add_argument("deployment", nargs="?", help="only this deployment")
     shown.add_argument("--runs", type=int, default=10, metavar="N", help="how many of the last runs (default: 10)")
+    swept = command("sweep", sweep.sweep)
+    swept.add_argument("deployment", metavar="NAME")
+    swept.add_argument("--run", type=int, dest="run_id", metavar="RUN", help="its number (default: the last)")
 
 
 def _add_redeploy(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:

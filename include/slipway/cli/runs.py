@@ -16,6 +16,7 @@ from rich.console import Console
 
 from slipway.cli.preflight import preflight_checks, show_preflight
 from slipway.cli.results import open_results, show_benchmark
+from slipway.cli.sweep import sweep_lines
 from slipway.embedded import (
     Login,
     Settings,
@@ -107,6 +108,9 @@ def _show(console: Console, settings: Settings, dag_id: str, run_id: str) -> Non
         run = store.run(dag_id, run_id)
         cells = store.cells(run.id) if run else []
         checks = preflight_checks(store, run) if run else []
+        lines = list(sweep_lines(store, run)) if run and run.job == "sweep" else []
+    if lines:
+        _say(console)("\n".join(lines))
     if run and checks:
         show_preflight(console, run, checks)
     if run and cells:

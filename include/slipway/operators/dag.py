@@ -32,8 +32,9 @@ AT_ONCE = 16
 """How many runs of a DAG Airflow may begin at once where all but one are refused."""
 
 
-def deployments() -> Iterator[DeploymentSpec]:
-    """The deployments that have a file. A file that is wrong is reported in the DAG processor's log and left out."""
+def deployments(part: str = "name") -> Iterator[DeploymentSpec]:
+    """The deployments that have a file, and this part in it. A file that is wrong is reported in the DAG processor's
+    log and left out."""
     import logging
 
     from slipway.hooks.settings import deployments_folder
@@ -41,9 +42,12 @@ def deployments() -> Iterator[DeploymentSpec]:
 
     for path in sorted(deployments_folder().glob("*.yaml")):
         try:
-            yield load_deployment(path)
+            spec = load_deployment(path)
         except SpecError as error:
             logging.getLogger(__name__).error("no DAGs for %s: %s", path.name, error)  # noqa: TRY400
+            continue
+        if getattr(spec, part):
+            yield spec
 
 
 def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from airflow.sdk import Param
 
 from slipway.spec import DeploymentSpec, Overrides
 from slipway.spec.serving import DENIED_ARGUMENTS, OWN_ARGUMENTS
+from slipway.spec.sweep import KEY
 
 Schema = dict[str, Any]
 
@@ -17,6 +18,15 @@ ARGUMENTS: Schema = {
     "propertyNames": {"pattern": "^[a-z][a-z0-9.-]*$", "not": {"enum": sorted({*OWN_ARGUMENTS, *DENIED_ARGUMENTS})}},
 }
 """Of ``serve_args``: the API refuses names that the check of the conf would refuse, at once."""
+
+SWEEP_KEYS: Schema = {"type": "object", "propertyNames": {"pattern": KEY}}
+
+SHAPES: dict[str, Schema] = {
+    "serve_args": ARGUMENTS,
+    "grid": {**SWEEP_KEYS, "additionalProperties": {"type": "array", "minItems": 1}},
+    "points": {"type": "array", "items": SWEEP_KEYS, "maxItems": 256},
+}
+"""Of fields that hold keys of the file."""
 
 
 def form(model: type[Overrides], spec: DeploymentSpec) -> dict[str, Param]:
@@ -38,6 +48,8 @@ def _defaults(spec: DeploymentSpec) -> dict[str, Any]:
         "output_tokens": benchmark.output_tokens,
         "serve_args": {},
         "reason": "",
+        "again": False,
+        **(spec.sweep.model_dump(mode="json", include={"grid", "points"}) if spec.sweep else {}),
     }
 
 
@@ -45,11 +57,12 @@ def _defaults(spec: DeploymentSpec) -> dict[str, Any]:
 def _fields(model: type[Overrides]) -> dict[str, tuple[str, Schema]]:
     """By name: the field's help, and its JSON schema as Airflow's form wants it (a type list, no ``anyOf``)."""
     properties = model.model_json_schema()["properties"]
-    return {name: (schema.get("description", ""), _flat(schema)) for name, schema in properties.items()}
+    return {
+        name: (schema.get("description", ""), SHAPES.get(name) or _flat(schema)) for name, schema in properties.items()
+    }
 
 
 def _flat(schema: Schema) -> Schema:
     """``anyOf: [X, null]`` as X alone: the form is prefilled, so nothing is left empty."""
     inner = next((option for option in schema.get("anyOf", ()) if option.get("type") != "null"), schema)
-    kept = {key: value for key, value in inner.items() if key not in ("default", "description", "title", "anyOf")}
-    return ARGUMENTS if kept.get("type") == "object" else kept
+    return {key: value for key, value in inner.items() if key not in ("default", "description", "title", "anyOf")}

@@ -64,35 +64,60 @@ class Recording:
             self.store.add_snapshot(self.run_id, {key: found[key] for key in MACHINES if key in found})
 
 
+GUARDED = ("deploy", "sweep")
+"""Jobs that end with ``restore``: until then they hold their hosts, whatever fails."""
+
+
 @contextmanager
 def recorded(context: Context, stage: str) -> Iterator[Recording]:
     """Store the stage's begin, end, actions and error, and hold the hosts; turns Slipway's errors into Airflow's.
 
-    The task that fails ends its run, but for a deploy: that one holds its hosts until ``restore`` has ended it.
-    A failure is explained where it can be, by what the hosts tell of it.
+    The task that fails ends its run, but for a deploy or a sweep: those hold their hosts until ``restore`` has ended
+    them. A failure is explained where it can be, by what the hosts tell of it.
     """
-    from slipway.operators.explaining import explain_failure
     from slipway.store import State
 
     ti = context["ti"]
     ids = ti.xcom_pull(task_ids=RESOLVE, key=RUN)
     with open_results() as store:
         map_index = -1 if ti.map_index is None else ti.map_index
-        row = store.begin_stage(ids["run_id"], stage, map_index=map_index, try_number=ti.try_number)
-        revision_id = ids["revision_id"]
-        recording = Recording(store, **ids, spec=store.spec(revision_id), lock=store.lock(revision_id), stage_id=row)
-        job = store.run_by_id(recording.run_id).job
+        job = store.run_by_id(ids["run_id"]).job
         try:
-            with held(store, recording.run_id, recording.spec, f"{job} ({stage})"):
+            with stage_of(store, stage, **ids, map_index=map_index, try_number=ti.try_number) as recording:
                 yield recording
         except SlipwayError as error:
-            explain_failure(recording, stage, ti.try_number, error)
-            store.fail_stage(row, str(error), actions=recording.actions, detail=recording.detail)
             last = not error.transient or ti.try_number > ti.max_tries
-            if last and (job != "deploy" or stage == RESTORE):
+            if last and (job not in GUARDED or stage == RESTORE):
                 store.finish_run(ids["run_id"], State.FAILED)
             raise as_airflow(error) from error
-        store.finish_stage(row, actions=recording.actions, detail=recording.detail)
+
+
+@contextmanager
+def stage_of(
+    store: Store,
+    stage: str,
+    *,
+    run_id: int,
+    revision_id: str,
+    map_index: int = -1,
+    try_number: int = 1,
+    holder: int | None = None,
+) -> Iterator[Recording]:
+    """A stage of a run, stored and explained; ``holder`` is the run that holds the hosts, by default this one."""
+    from slipway.operators.explaining import explain_failure
+
+    row = store.begin_stage(run_id, stage, map_index=map_index, try_number=try_number)
+    spec, lock = store.spec(revision_id), store.lock(revision_id)
+    recording = Recording(store, run_id, revision_id, spec=spec, lock=lock, stage_id=row)
+    purpose = f"{store.run_by_id(holder or run_id).job} ({stage})"
+    try:
+        with held(store, holder or run_id, spec, purpose):
+            yield recording
+    except SlipwayError as error:
+        explain_failure(recording, stage, try_number, error)
+        store.fail_stage(row, str(error), actions=recording.actions, detail=recording.detail)
+        raise
+    store.finish_stage(row, actions=recording.actions, detail=recording.detail)
 
 
 def open_results() -> AbstractContextManager[Store]:

@@ -162,7 +162,7 @@ class RestoreOperator(BaseOperator):
         store, run_id = recording.store, recording.run_id
         self.log.info("putting back revision %s, promoted by run %s", good.revision_id, good.run.id)
         with (
-            held(store, run_id, good.spec, f"deploy ({RESTORE})"),
+            held(store, run_id, good.spec, f"{store.run_by_id(run_id).job} ({RESTORE})"),
             open_site(good.spec, good.lock, self.log.info) as site,
         ):
             vacated = self._vacate(recording, good.spec)

@@ -10,12 +10,14 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from slipway.errors import LeaseHeld, SlipwayError, SpecError
 from slipway.operators.lease import LEASE_S, leased_hosts
 from slipway.operators.recording import RUN, open_results
+from slipway.operators.sweep import begin_sweep
 from slipway.spec import (
     BenchmarkOverrides,
     DeploymentSpec,
     DeployOverrides,
     Overrides,
     PreflightOverrides,
+    SweepOverrides,
     TeardownOverrides,
 )
 
@@ -28,20 +30,22 @@ CONF: dict[str, type[Overrides]] = {
     "deploy": DeployOverrides,
     "benchmark": BenchmarkOverrides,
     "preflight": PreflightOverrides,
+    "sweep": SweepOverrides,
     "teardown": TeardownOverrides,
 }
 """What the conf of each job may hold."""
 
-OF_THE_FILE = ("deploy", "preflight")
+OF_THE_FILE = ("deploy", "preflight", "sweep")
 """Jobs that take the deployment file as it is now."""
 
 
 class ResolveOperator(BaseOperator):
-    """Refuses a file or conf that is wrong, with every fault named; answers the load levels of this run.
+    """Refuses a file or conf that is wrong, with every fault named; answers the load levels of this run, or the points
+    of a sweep.
 
-    A benchmark or a teardown is of what runs, so it takes the revision that is deployed; a deploy takes the file, and
-    so does a preflight, which is about the next deploy. While another run holds a host, Airflow tries again as often
-    as the DAG says; nothing else is tried again.
+    A benchmark or a teardown is of what runs, so it takes the revision that is deployed; a deploy or a sweep takes the
+    file, and so does a preflight, which is about the next deploy. While another run holds a host, Airflow tries again
+    as often as the DAG says; nothing else is tried again.
     """
 
     custom_operator_name = "Resolve"
@@ -88,6 +92,8 @@ class ResolveOperator(BaseOperator):
         if self.job == "deploy":
             self._tell_difference(store, run_id, spec, lock)
         context["ti"].xcom_push(key=RUN, value={"run_id": run_id, "revision_id": revision_id})
+        if self.job == "sweep":
+            return begin_sweep(store, run_id, spec, lock)
         return [level.load for level in spec.benchmark.levels]
 
     def _require_found(self, store: Store, spec: DeploymentSpec) -> None:

@@ -31,16 +31,21 @@ class StageOperator(BaseOperator):
     """Whether the stage does its work on the hosts within reach where another is not."""
 
     def execute(self, context: Context) -> dict[str, Any]:
+        with recorded(context, self.stage) as recording:
+            outcome = self.carry_out(recording)
+        return {"actions": outcome.actions}
+
+    def carry_out(self, recording: Recording) -> Outcome:
+        """The stage's work within a run, whichever task does it."""
         from slipway.hooks.hosts import open_site
 
-        with recorded(context, self.stage) as recording:
-            begin = partial(begin_downtime, recording.store, recording.run_id)
-            with open_site(recording.spec, recording.lock, self.log.info, partial=self.without_lost_hosts) as site:
-                outcome = self.converge(replace(site, on_downtime=begin), recording)
-            recording.actions, recording.detail = outcome.actions, dict(outcome.detail)
-            self.record(recording, outcome)
-            self.log.info("%s: %s", self.stage, outcome.summary)
-        return {"actions": outcome.actions}
+        begin = partial(begin_downtime, recording.store, recording.run_id)
+        with open_site(recording.spec, recording.lock, self.log.info, partial=self.without_lost_hosts) as site:
+            outcome = self.converge(replace(site, on_downtime=begin), recording)
+        recording.actions, recording.detail = outcome.actions, dict(outcome.detail)
+        self.record(recording, outcome)
+        self.log.info("%s: %s", self.stage, outcome.summary)
+        return outcome
 
     def converge(self, site: Site, recording: Recording) -> Outcome:
         """Bring the hosts to what the deployment says. The module in ``slipway.stages`` of the same name does it."""
@@ -129,14 +134,15 @@ class ReadyOperator(StageOperator):
     """The first stage that a run of the benchmark alone shares with the deploy that it measures.
 
     A server that still starts after ``SYNCHRONOUS_S`` is waited for in the triggerer. When there is something to see
-    there, this task looks itself, and concludes.
+    there, this task looks itself, and concludes. With ``stays`` the task waits itself to the end.
     """
 
     stage = "ready"
     custom_operator_name = "Ready"
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, stays: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.stays = stays
         self._event: dict[str, Any] = {}
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +159,7 @@ class ReadyOperator(StageOperator):
         mark = Mark(self._event.get("shown", 0), self._event.get("moved_at", 0.0))
         watch = Watch(site, deadline_at, mark, known=last[0].began_at if last else None)
         try:
-            outcome = attend(watch, SYNCHRONOUS_S)
+            outcome = attend(watch, float("inf") if self.stays else SYNCHRONOUS_S)
         finally:
             recording.detail = watch.detail
         return outcome or self._deferred(watch, recording, deadline_at)

@@ -16,6 +16,7 @@ from slipway.spec.overrides import (
     DeployOverrides,
     Overrides,
     PreflightOverrides,
+    SweepOverrides,
     TeardownOverrides,
 )
 from slipway.spec.types import DeploymentSpec, HostSpec
@@ -29,6 +30,7 @@ __all__ = [
     "Level",
     "Overrides",
     "PreflightOverrides",
+    "SweepOverrides",
     "TeardownOverrides",
     "canonical",
     "load_deployment",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from slipway.spec.part import Argument, ArgumentName, Part, Seconds
+from slipway.spec.sweep import Settings, SweepKey
 from slipway.spec.types import DeploymentSpec
 
 SPAWN_SECONDS = 5
@@ -65,6 +66,23 @@ class DeployOverrides(BenchmarkOverrides):
         data["serve"]["args"].update(self.serve_args or {})
 
 
+class SweepOverrides(BenchmarkOverrides):
+    """The conf of a sweep. What is left out stays as the deployment file says; `users` and `rates` are for points that
+    give no load."""
+
+    grid: dict[SweepKey, Annotated[list[Argument], Field(min_length=1)]] | None = None
+    """By key the values to try, each with each. Where this or `points` is given, neither of the file counts."""
+    points: list[Settings] | None = Field(default=None, max_length=256)
+    """Points to try, each with its own keys and values."""
+    again: bool = False
+    """Measure all points, also those that were measured before."""
+
+    def _change(self, data: dict[str, Any]) -> None:
+        super()._change(data)
+        if self.grid is not None or self.points is not None:
+            data["sweep"] = {**(data["sweep"] or {}), "grid": self.grid or {}, "points": self.points or []}
+
+
 class TeardownOverrides(Part):
     """The conf of a teardown run."""
 
@@ -80,4 +98,4 @@ class PreflightOverrides(TeardownOverrides):
     """The conf of a preflight run."""
 
 
-Overrides = BenchmarkOverrides | DeployOverrides | PreflightOverrides | TeardownOverrides
+Overrides = BenchmarkOverrides | DeployOverrides | PreflightOverrides | SweepOverrides | TeardownOverrides

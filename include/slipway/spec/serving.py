@@ -46,6 +46,13 @@ DENIED_ARGUMENTS = {
 """vLLM arguments that are refused, and why."""
 
 
+def refusal(name: str) -> str:
+    """Why an argument of vLLM may not be given by its name; empty for one that may."""
+    if name in OWN_ARGUMENTS:
+        return f"not here, `{OWN_ARGUMENTS[name]}` decides it"
+    return f"denied, {DENIED_ARGUMENTS[name]}" if name in DENIED_ARGUMENTS else ""
+
+
 class RayPorts(Part):
     """All ports of the Ray cluster, pinned: the same on each host."""
 
@@ -126,8 +133,6 @@ class ServeSpec(Part):
     @model_validator(mode="after")
     def _arguments(self) -> ServeSpec:
         for name in self.args:
-            if name in OWN_ARGUMENTS:
-                raise ValueError(f"args.{name}: not here, `{OWN_ARGUMENTS[name]}` decides it")
-            if name in DENIED_ARGUMENTS:
-                raise ValueError(f"args.{name}: denied, {DENIED_ARGUMENTS[name]}")
+            if why := refusal(name):
+                raise ValueError(f"args.{name}: {why}")
         return self

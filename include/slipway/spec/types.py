@@ -15,6 +15,7 @@ from slipway.spec.judging import BenchmarkSpec, RedeploySpec, SmokeSpec, Verdict
 from slipway.spec.part import EnvName, Name, Part, Seconds
 from slipway.spec.schedule import Cron, Zone
 from slipway.spec.serving import RaySpec, ServeSpec
+from slipway.spec.sweep import SweepSpec
 
 HUB = "hf:"
 REPOSITORY = re.compile(r"hf:([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)@([0-9a-f]{40})")
@@ -135,7 +136,7 @@ class DeploymentSpec(Part):
     """The version of this format."""
     name: Name
     """The deployment's name: its DAGs are `<name>.preflight`, `<name>.deploy`, `<name>.benchmark` and
-    `<name>.teardown`."""
+    `<name>.teardown`; with `sweep` also `<name>.sweep`."""
     description: str = ""
     """A sentence or two, shown in Airflow."""
     tags: tuple[str, ...] = ()
@@ -169,6 +170,8 @@ class DeploymentSpec(Part):
     """The judgement."""
     redeploy: RedeploySpec = RedeploySpec()
     """Promote or put back."""
+    sweep: SweepSpec | None = None
+    """What the DAG `<name>.sweep` tries; without it there is no such DAG."""
     when_busy: Literal["wait", "refuse"] = "wait"
     """What a run does while another one holds one of its hosts: wait for its turn, an hour at most; or fail at once,
     naming the other. With `wait`, runs of the same DAG stand in Airflow's queue, however long."""
@@ -220,6 +223,12 @@ class DeploymentSpec(Part):
                     raise ValueError(f"env.{name}: denied, it could load foreign code or open the server")
                 if name in OWN_ENV:
                     raise ValueError(f"env.{name}: Slipway sets this one itself, on each host with its own value")
+        return self
+
+    @model_validator(mode="after")
+    def _goodput(self) -> DeploymentSpec:
+        if self.sweep and self.sweep.objective == "goodput_per_s" and not self.benchmark.slo:
+            raise ValueError("sweep.objective: goodput_per_s needs the limits of `benchmark.slo`")
         return self
 
     @model_validator(mode="after")

@@ -26,9 +26,11 @@ from slipway.store.records import (
     Start,
     State,
     Step,
+    SweepPoint,
 )
 from slipway.store.revisions import Revisions
 from slipway.store.runs import Runs
+from slipway.store.sweeps import Sweeps
 from slipway.store.trends import Trends
 
 __all__ = [
@@ -48,11 +50,12 @@ __all__ = [
     "State",
     "Step",
     "Store",
+    "SweepPoint",
     "open_store",
 ]
 
 
-class Store(Revisions, Runs, Cells, History, Leases, Deployments, Trends):
+class Store(Revisions, Runs, Cells, History, Leases, Deployments, Trends, Sweeps):
     """The whole store. Each call is one transaction; safe to share between threads.
 
     Every method raises :class:`~slipway.errors.StoreError` where the database cannot be used.

@@ -44,18 +44,19 @@ class History(Database):
             run = existing(session, RunRow, run_id)
             earlier = (RunRow.started_at < run.started_at, RunRow.state == State.SUCCESS, RunRow.id != run_id)
             same = _starts().join(RevisionRow, RevisionRow.id == RunRow.revision_id).where(*earlier, _alike(run))
+            same = same.where(RunRow.point.is_(None))
             return list(session.scalars(same.order_by(RunRow.started_at.desc()).limit(limit)))
 
 
 def _earlier(run: RunRow, users: int, rate: float) -> Select[CellRow]:
-    """Valid cells of one load, of successful runs before this one, newest first."""
+    """Valid cells of one load, of successful runs before this one, newest first. What a sweep tries is no history."""
     return (
         select(CellRow)
         .join(RunRow, RunRow.id == CellRow.run_id)
         .join(RevisionRow, RevisionRow.id == CellRow.revision_id)
         .where(CellRow.deployment == run.deployment, CellRow.users == users, CellRow.rate == rate)
         .where(CellRow.started_at < run.started_at, CellRow.validity == Validity.VALID)
-        .where(RunRow.state == State.SUCCESS, RunRow.id != run.id)
+        .where(RunRow.state == State.SUCCESS, RunRow.id != run.id, RunRow.point.is_(None))
         .order_by(CellRow.started_at.desc())
     )
 

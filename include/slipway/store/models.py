@@ -53,7 +53,11 @@ class RunRow(Base):
     """One DAG run of one job."""
 
     __tablename__ = "slipway_run"
-    __table_args__ = (UniqueConstraint("dag_id", "dag_run_id"), Index(None, "deployment", "started_at"))
+    __table_args__ = (
+        UniqueConstraint("dag_id", "dag_run_id"),
+        Index(None, "deployment", "started_at"),
+        Index(None, "deployment", "point"),
+    )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     deployment: Mapped[str] = mapped_column(String(63))
@@ -70,6 +74,7 @@ class RunRow(Base):
     verdict: Mapped[str | None] = mapped_column(String(32))
     verdict_reason: Mapped[str] = mapped_column(PlainText)
     rehearsal: Mapped[bool] = mapped_column(Boolean)
+    point: Mapped[str | None] = mapped_column(String(12))
 
 
 class StageRow(Base):
@@ -159,6 +164,22 @@ class CellRow(Base):
     repeats: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     artifacts: Mapped[str] = mapped_column(PlainText)
     try_number: Mapped[int] = mapped_column(Integer)
+
+
+class PointRow(Base):
+    """One point of a sweep, as far as it has come; ``run_id`` is the run of the job ``point`` that measured it."""
+
+    __tablename__ = "slipway_point"
+
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("slipway_run.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    words: Mapped[str] = mapped_column(PlainText)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    loads: Mapped[list[list[float]]] = mapped_column(JSON)
+    digest: Mapped[str | None] = mapped_column(String(12))
+    state: Mapped[str] = mapped_column(String(16))
+    cause: Mapped[str] = mapped_column(PlainText)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("slipway_run.id", ondelete="SET NULL"))
 
 
 class LeaseRow(Base):

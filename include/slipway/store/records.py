@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -25,13 +25,15 @@ class RunStart:
 
     deployment: str
     job: str
-    """preflight, deploy, benchmark, teardown."""
+    """preflight, deploy, benchmark, sweep, point (of a sweep), teardown."""
     dag_id: str
     dag_run_id: str
     revision_id: str | None = None
     rehearsal: bool = False
     reason: str = ""
     conf: Mapping[str, Any] = field(default_factory=dict)
+    point: str | None = None
+    """Of the job ``point``: the digest of what is measured."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,27 @@ class Cell:
     measurement: Measurement
     artifacts: str
     try_number: int
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One point of a sweep. ``loads`` are pairs of users and rate, one of which is 0."""
+
+    sweep_id: int
+    """The run of the sweep."""
+    number: int
+    words: str
+    """Its settings in words."""
+    settings: Mapping[str, Any]
+    loads: Sequence[Sequence[float]]
+    digest: str | None
+    """Names what is measured, whenever it was; None where the deployment's types refuse the point."""
+    state: str = ""
+    """A :class:`State`; empty where its turn has not come."""
+    cause: str = ""
+    """Why it failed."""
+    run_id: int | None = None
+    """The run that deployed it for this sweep; None where every load was measured before."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,23 @@
+"""Deploy and measure each point of the file's `sweep`, name the best one, and put the last good revision back."""
+
+from airflow.sdk import DAG, chain
+
+from slipway.operators.dag import IN_TURN, LAST, dag_arguments, deployments
+from slipway.operators.resolve import ResolveOperator
+from slipway.operators.stages import PreflightOperator
+from slipway.operators.sweep import PointOperator, SweepReportOperator, SweepRestoreOperator
+
+for spec in deployments("sweep"):
+    with DAG(**dag_arguments(spec, "sweep", __doc__)) as dag:
+        resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="sweep", **IN_TURN)
+        point = PointOperator.partial(
+            task_id="point", max_active_tis_per_dagrun=1, map_index_template="{{ task.point }}"
+        ).expand(point=resolve.output)
+        chain(
+            resolve,
+            PreflightOperator(task_id="preflight"),
+            point,
+            SweepReportOperator(task_id="report", **LAST),
+            SweepRestoreOperator(task_id="restore", **LAST),
+        )
+    globals()[dag.dag_id] = dag
