@@ -35,6 +35,7 @@ def main(url: str, model: str) -> None:
             else:
                 failed += 1
             time.sleep(EVERY_S)
+    longest_s = max(longest_s, time.monotonic() - answered_at)
     print(
         f"{failed} of {asked} requests failed in {time.monotonic() - began:.0f} s; "
         f"the longest time without an answer was {longest_s:.1f} s"
@@ -42,4 +43,6 @@ def main(url: str, model: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[3:] == ["once"]:
+        sys.exit(not ask(httpx.Client(base_url=sys.argv[1], timeout=20, trust_env=False), sys.argv[2]))
     main(sys.argv[1], sys.argv[2])

@@ -12,7 +12,7 @@ mkdir -p "$out"
 # job NAME FILE [ARGUMENT ...]: one run of a DAG
 job() {
   echo "== $1 $(date +%T)" | tee -a "$out/steps.txt"
-  timeout 400 $slipway up "include/deployments/$2.yaml" "${@:3}" > "$out/$1.txt" 2>&1
+  timeout 480 $slipway up "include/deployments/$2.yaml" "${@:3}" > "$out/$1.txt" 2>&1
   echo "$1: exit code $?" | tee -a "$out/steps.txt"
   cp .slipway/airflow/slipway.db "$out/"
 }
@@ -31,10 +31,9 @@ asking=$!
 sleep 2
 kill -KILL "$rank"
 sleep 15
-until curl -sf -m 20 -o /dev/null http://127.0.0.1:8000/v1/completions -H 'Content-Type: application/json' \
-  -d '{"model": "llama-8b", "prompt": "Hello", "max_tokens": 1}'; do
+for _ in $(seq 100); do
+  .slipway/venv/bin/python benchmarks/gpu/ask.py http://127.0.0.1:8000 llama-8b once && break
   sleep 2
-  [ $((waited = ${waited:-0} + 1)) -lt 100 ] || break
 done
 kill -INT $asking; wait $asking
 keep_log h100-pair vllm-killed-rank
@@ -60,5 +59,5 @@ for name in h100-pair h100-apart; do
 done
 nvidia-smi > "$out/nvidia-smi-end.txt"
 cp .slipway/airflow/slipway.db "$out/"
-tar -czf "$out/evidence.tar.gz" .slipway/airflow/artifacts .slipway/airflow/logs 2>/dev/null
+tar -czf "$out/evidence.tar.gz" .slipway/airflow/slipway-artifacts .slipway/airflow/logs 2>/dev/null
 echo "== end $(date +%T)" | tee -a "$out/steps.txt"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # After prepare.sh, in the same folder: on one GPU, a deploy, a redeploy with kept compile caches, two that must be put back
 # (a KV cache too small, CUDA out of memory), one with the caches removed; then teardown.
-#   redeploys.sh OUT [LAST_STEP]
+#   redeploys.sh OUT
 # A small completion is asked for all the time; each step's requests are counted in OUT/asked.txt.
 set -uo pipefail
-out=$1 last=${2:-teardown}
+out=$1
 cd slipway || exit 1
 slipway=.slipway/venv/bin/slipway file=include/deployments/h100.yaml
 export COLUMNS=160
@@ -27,7 +27,6 @@ step() {
   sed "s/^/$1: /" "$out/asked-$1.txt" >> "$out/asked.txt"
   cp "$log_of_vllm" "$out/vllm-$1.log" 2>/dev/null
   cp .slipway/airflow/slipway.db "$out/"
-  [ "$1" != "$last" ] || exit 0
 }
 
 nvidia-smi > "$out/nvidia-smi-before.txt"
@@ -42,5 +41,5 @@ $slipway results h100 --runs 20 > "$out/results.txt"
 $slipway up $file --job teardown > "$out/teardown.txt" 2>&1
 nvidia-smi > "$out/nvidia-smi-after.txt"
 cp .slipway/airflow/slipway.db "$out/"
-tar -czf "$out/evidence.tar.gz" .slipway/airflow/artifacts .slipway/airflow/logs 2>/dev/null
+tar -czf "$out/evidence.tar.gz" .slipway/airflow/slipway-artifacts .slipway/airflow/logs 2>/dev/null
 echo "== end $(date +%T)" | tee -a "$out/steps.txt"
