@@ -10,10 +10,10 @@ from rich.console import Console
 
 from slipway.cli import main
 from slipway.cli.preflight import show_preflight
-from slipway.cli.results import show_benchmark, show_failure, show_leases, show_starts
+from slipway.cli.results import show_benchmark, show_failure, show_leases, show_restarts, show_starts
 from slipway.results.preflight import Check, State
 from slipway.spec import load_deployment
-from slipway.store import Lease, Run, RunStart, Start, open_store
+from slipway.store import Lease, Restart, Run, RunStart, Start, open_store
 from slipway.store import schema as store_schema
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +158,14 @@ def test_the_last_start_is_shown_with_its_phases_and_the_times_before_it():
     )
     show_starts(console, [])
     assert console.export_text() == ""
+
+
+def test_a_restart_is_shown_with_its_cause():
+    console = Console(record=True, width=120)
+    at = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    show_restarts(console, "demo", [Restart("one", "demo.vllm", at, "worker-died", "exit code 0")])
+    said = "demo was started again on one at 2026-11-24 08:00:00 UTC: worker-died (exit code 0)\n"
+    assert console.export_text() == said
 
 
 def test_diagnose_names_the_cause_in_log_files(tmp_path, capsys):

@@ -23,7 +23,7 @@ from slipway.results.redeploy import difference_told
 from slipway.results.redeploy import told as told_redeploy
 from slipway.results.repeats import spread
 from slipway.stages.difference import from_running
-from slipway.store import Cell, Lease, Run, Start, State, Store
+from slipway.store import Cell, Lease, Restart, Run, Start, State, Store
 
 VALIDITY_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
 
@@ -46,6 +46,7 @@ def results(arguments: argparse.Namespace) -> int:
         show_redeploy(console, next((run for run in runs if run.job == "deploy"), None))
         for name in dict.fromkeys(run.deployment for run in runs):
             show_starts(console, store.starts(name))
+            show_restarts(console, name, store.restarts(name))
         looked = next(((run, checks) for run in runs if (checks := preflight_checks(store, run))), None)
         measured = next(((run, cells) for run in runs if (cells := store.cells(run.id))), None)
     if looked:
@@ -111,6 +112,14 @@ def show_starts(console: Console, starts: Sequence[Start]) -> None:
     console.print(f"Start of {name}, run {last.run_id}: {seconds}", markup=False, highlight=False)
     if earlier := ", ".join(f"{start.time_to_ready_s:.1f}" for start in starts[1:]):
         console.print(f"  before that {earlier} s", markup=False, highlight=False)
+
+
+def show_restarts(console: Console, deployment: str, restarts: Sequence[Restart]) -> None:
+    """When and why the agent started a deployment's server again by itself, newest first, a line each."""
+    for restart in restarts:
+        when = f"{restart.at:%Y-%m-%d %H:%M:%S} UTC"
+        said = f"{deployment} was started again on {restart.host} at {when}: {restart.cause} ({restart.reason})"
+        console.print(said, markup=False, highlight=False)
 
 
 def show_benchmark(console: Console, run: Run, cells: Sequence[Cell]) -> None:

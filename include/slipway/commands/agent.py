@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slipway.commands import kit
@@ -18,6 +18,10 @@ LONGEST_DRAIN_S = 120
 """A server may work on its requests for so long before the stop is hurried."""
 
 RESTART = {"times": 3, "window_s": 600}
+"""How often a server that was ready is started again, whatever its ends are."""
+
+LIVENESS = {"idle_s": 10, "misses": 3}
+"""An engine hangs that counts nothing for ``idle_s`` and then misses so many completions in a row."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,9 @@ class Role:
 
     ``steps`` run one after the other. A ``server`` has one step, and any end of it that was not asked for is a failure.
     ``labels`` say whose it is; they are not part of its identity. A job that has ended well is done for good, unless it
-    says that it runs ``again``. ``drain_s`` is how long it takes to end of itself once it was told to.
+    says that it runs ``again``. ``drain_s`` is how long it takes to end of itself once it was told to. ``causes`` of an
+    end each have ``id``, ``pattern`` (of the log) and ``times`` that a restart may help. ``liveness`` has the requests
+    ``completion``, ``metrics`` and ``health``, and the ``signs`` of life in the metrics.
     """
 
     name: str
@@ -34,6 +40,8 @@ class Role:
     server: bool = False
     ready_url: str | None = None
     restart: bool = False
+    causes: Sequence[Mapping[str, object]] = ()
+    liveness: Mapping[str, object] | None = None
     again: bool = False
     drain_s: int = 0
     ports: tuple[int, ...] = ()
@@ -53,7 +61,8 @@ class Role:
             "server": self.server,
             "again": self.again,
             "ready": {"url": self.ready_url} if self.ready_url else None,
-            "restart": RESTART if self.restart else None,
+            "restart": {**RESTART, "causes": list(self.causes)} if self.restart else None,
+            "liveness": {**self.liveness, **LIVENESS} if self.liveness else None,
             "stop": {**STOP_S, "term_s": STOP_S["term_s"] + self.drain_s},
             "ports": list(self.ports),
         }

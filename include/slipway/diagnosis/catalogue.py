@@ -45,6 +45,9 @@ class Signature:
     key: str | None
     sample: str | None
     """A line of the real program where it could not be provoked for the corpus of tests."""
+    restarts: int | None = None
+    """How often it helps within minutes to start a server again that was up and ended by this; None: as often as the
+    agent may. By default that is so where the same again may work, and never else."""
 
     def said(self, match: re.Match[str]) -> str:
         """The cause in words, with what the line names."""
@@ -60,5 +63,12 @@ def catalogue() -> tuple[Signature, ...]:
 
 
 def _parse(row: dict[str, Any]) -> Signature:
-    parsed = {"pattern": re.compile(row["pattern"]), "programs": frozenset(row["programs"]), "kind": Kind(row["kind"])}
+    kind = Kind(row["kind"])
+    restarts = row.get("restarts", None if kind is Kind.RETRY else 0)
+    parsed = {
+        "restarts": restarts,
+        "pattern": re.compile(row["pattern"]),
+        "programs": frozenset(row["programs"]),
+        "kind": kind,
+    }
     return Signature(**{**row, **parsed})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.sdk import BaseOperator
 
 from slipway.operators.downtime import begin_downtime, end_downtime
+from slipway.operators.healing import keep_restarts
 from slipway.operators.recording import Recording, recorded
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class StageOperator(BaseOperator):
     stage: ClassVar[str]
     without_lost_hosts: ClassVar[bool] = False
     """Whether the stage does its work on the hosts within reach where another is not."""
+    looks_at_server: ClassVar[bool] = False
+    """Whether restarts that the agent made by itself are written down before the stage acts, which may forget them."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         with recorded(context, self.stage) as recording:
@@ -41,6 +44,8 @@ class StageOperator(BaseOperator):
 
         begin = partial(begin_downtime, recording.store, recording.run_id)
         with open_site(recording.spec, recording.lock, self.log.info, partial=self.without_lost_hosts) as site:
+            if self.looks_at_server:
+                keep_restarts(site, recording)
             outcome = self.converge(replace(site, on_downtime=begin), recording)
         recording.actions, recording.detail = outcome.actions, dict(outcome.detail)
         self.record(recording, outcome)
@@ -119,6 +124,7 @@ class ServeOperator(StageOperator):
     """From here on the host runs this revision, ready or not."""
 
     stage = "serve"
+    looks_at_server = True
     custom_operator_name = "Serve"
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
@@ -138,6 +144,7 @@ class ReadyOperator(StageOperator):
     """
 
     stage = "ready"
+    looks_at_server = True
     custom_operator_name = "Ready"
 
     def __init__(self, *, stays: bool = False, **kwargs: Any) -> None:
@@ -162,6 +169,7 @@ class ReadyOperator(StageOperator):
             outcome = attend(watch, float("inf") if self.stays else SYNCHRONOUS_S)
         finally:
             recording.detail = watch.detail
+            keep_restarts(site, recording)
         return outcome or self._deferred(watch, recording, deadline_at)
 
     def _deferred(self, watch: Watch, recording: Recording, deadline_at: float) -> NoReturn:
@@ -210,6 +218,7 @@ class TeardownOperator(StageOperator):
     """Stops what is within reach, records that, and only then fails for a host that is not."""
 
     stage = "teardown"
+    looks_at_server = True
     without_lost_hosts = True
     custom_operator_name = "Teardown"
 

@@ -107,8 +107,8 @@ class ServeSpec(Part):
     backend: Literal["ray", "mp"] = "ray"
     """What joins the hosts: `ray`, a Ray cluster of this deployment's own; or `mp`, vLLM's own multi-node, which starts
     a part of the server on every host and no Ray. With `mp` over several hosts the parts meet at the head's port
-    `ray.ports.block` + 9; each host has the same number of GPUs and gives them all; and `restart` does nothing, since a
-    part that died cannot join again: the next deploy starts them all."""
+    `ray.ports.block` + 9; each host has the same number of GPUs and gives them all; and `restart` only ends
+    a server that hangs, since a part that died cannot join again: the next deploy starts them all."""
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs that share each layer."""
     pipeline_parallel: int = Field(default=1, ge=1)
@@ -128,7 +128,7 @@ class ServeSpec(Part):
     what is left after that. vLLM's own `--shutdown-timeout`, which is left out where this is 0."""
     restart: bool = True
     """Whether the agent on the host starts a server again that was ready and died unasked, 3 times in 10 minutes at
-    most."""
+    most, and only for causes where that helps. It also asks whether the engine works: one that hangs counts as dead."""
 
     @model_validator(mode="after")
     def _arguments(self) -> ServeSpec:

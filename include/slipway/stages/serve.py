@@ -5,18 +5,32 @@ Over Ray it is one role on the head; with backend mp a role on every host, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from slipway.commands import agent, python_env, ray, vllm
+from slipway.commands import agent, openai, python_env, ray, vllm
 from slipway.commands.agent import Role
+from slipway.diagnosis import catalogue
 from slipway.errors import ServerDied, SpecError
 from slipway.facts.role import RoleState, last_lines, role
 from slipway.facts.vllm import refused_argument
 from slipway.hosts import on_each
+from slipway.results.prometheus import COUNTERS, KV_USE
 from slipway.spec import DeploymentSpec, HostSpec
 from slipway.stages import model_store
 from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
 from slipway.stages.weights import model_path
+
+COMPLETION_S = 12
+"""How long one completion of one token may take when the agent asks whether the engine works. Before the first of three
+it counts nothing for 10 to 15 s, so an engine that hangs is found within a minute."""
+
+ASIDE_S = 2
+"""How long what needs no engine may take."""
+
+SIGNS = (COUNTERS["prompt_tokens"], COUNTERS["generation_tokens"], KV_USE)
+"""What moves while an engine works: the last also through a long prompt, whose tokens are counted at its end."""
 
 Roles = Mapping[str, Role]
 """The wanted parts of the server, by host; the head's is the first."""
@@ -26,10 +40,35 @@ Seen = Mapping[str, RoleState]
 
 
 def wanted(spec: DeploymentSpec, interpreter: str, model: str) -> Roles:
-    return {
+    parts = {
         host.name: vllm.role(spec, host, _program(spec, host, interpreter), model, variables(spec, host))
         for host in vllm.hosts(spec)
     }
+    if spec.serve.restart:
+        parts[spec.head.name] = replace(parts[spec.head.name], causes=causes(), liveness=liveness(spec))
+    return parts
+
+
+def liveness(spec: DeploymentSpec) -> Mapping[str, object]:
+    """How the head's agent sees whether the engine works."""
+    completion = openai.completion(spec, "Hello", max_tokens=1)
+    aside = {"metrics": openai.metrics(spec), "health": openai.health(spec)}
+    return {
+        "completion": {**completion, "timeout_s": COMPLETION_S},
+        **{name: {**asked, "timeout_s": ASIDE_S} for name, asked in aside.items()},
+        "signs": list(SIGNS),
+    }
+
+
+@functools.cache
+def causes() -> Sequence[Mapping[str, object]]:
+    """The catalogue as the agent looks through a server's log with it, the most telling causes first."""
+    known = sorted((each for each in catalogue() if {"vllm", "kernel"} & each.programs), key=lambda each: each.rank)
+    most = int(agent.RESTART["times"])
+    return [
+        {"id": each.id, "pattern": each.pattern.pattern, "times": most if each.restarts is None else each.restarts}
+        for each in known
+    ]
 
 
 def _program(spec: DeploymentSpec, host: HostSpec, interpreter: str) -> tuple[str, ...]:

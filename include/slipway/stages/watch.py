@@ -199,7 +199,7 @@ def require_not_wedged(site: Site, pulses: list[Pulse]) -> None:
         raise ServerWedged(
             f"[{site.head.name}] the engine hangs: {MISSES} completions of one token were not answered within"
             f" {seconds:.0f} s and it counted no token meanwhile, while /health says 200",
-            hint="it does not come back by itself: tear the deployment down and deploy it again",
+            hint="with serve.restart its agent starts it again within a minute; else tear it down and deploy again",
         )
 
 

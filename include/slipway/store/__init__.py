@@ -18,6 +18,7 @@ from slipway.store.records import (
     Peak,
     Point,
     Promoted,
+    Restart,
     Revision,
     Run,
     RunStart,
@@ -28,6 +29,7 @@ from slipway.store.records import (
     Step,
     SweepPoint,
 )
+from slipway.store.restarts import Restarts
 from slipway.store.revisions import Revisions
 from slipway.store.runs import Runs
 from slipway.store.sweeps import Sweeps
@@ -41,6 +43,7 @@ __all__ = [
     "Peak",
     "Point",
     "Promoted",
+    "Restart",
     "Revision",
     "Run",
     "RunStart",
@@ -55,7 +58,7 @@ __all__ = [
 ]
 
 
-class Store(Revisions, Runs, Cells, History, Leases, Deployments, Trends, Sweeps):
+class Store(Revisions, Runs, Cells, History, Leases, Deployments, Trends, Sweeps, Restarts):
     """The whole store. Each call is one transaction; safe to share between threads.
 
     Every method raises :class:`~slipway.errors.StoreError` where the database cannot be used.

@@ -194,6 +194,22 @@ class LeaseRow(Base):
     until: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class RestartRow(Base):
+    """A server that its agent started again; ``at`` is when it had ended. ``run_id`` is the run that saw it first."""
+
+    __tablename__ = "slipway_restart"
+    __table_args__ = (UniqueConstraint("deployment", "host", "role", "at"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("slipway_run.id", ondelete="CASCADE"), index=True)
+    deployment: Mapped[str] = mapped_column(String(63))
+    host: Mapped[str] = mapped_column(String(63))
+    role: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    cause: Mapped[str] = mapped_column(String(63))
+    reason: Mapped[str] = mapped_column(PlainText)
+
+
 class CurrentRow(Base):
     """The revision of each deployment that is running now."""
 

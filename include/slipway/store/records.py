@@ -91,6 +91,19 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """A server that died or hung unasked, and that its agent started again at ``at``."""
+
+    host: str
+    role: str
+    at: datetime
+    cause: str
+    """``signal``, ``wedged``, ``unknown``, or an id of the catalogue of diagnoses."""
+    reason: str
+    """How it ended, in words."""
+
+
+@dataclass(frozen=True)
 class SmokeCheck:
     """One question to a fresh server; ``transcript`` holds what was asked and answered."""
 

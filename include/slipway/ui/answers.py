@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from slipway.results import Distribution, Goodput, Histogram, Validity
-from slipway.store import Cell, Deployment, Run, SmokeCheck, Stage
+from slipway.store import Cell, Deployment, Restart, Run, SmokeCheck, Stage
 from slipway.ui.concealed import concealed
 
 FreeForm = Annotated[Mapping[str, Any], BeforeValidator(concealed)]
@@ -122,6 +122,18 @@ class SmokeAnswer(Answer):
     """What was asked and answered."""
 
 
+class RestartAnswer(Answer):
+    """A server that its agent started again by itself."""
+
+    host: str
+    role: str
+    at: datetime
+    """When it had ended."""
+    cause: str
+    """signal, wedged, unknown, or an id of the catalogue of diagnoses."""
+    reason: Text
+
+
 class CellAnswer(Answer):
     """One load level of a run and all that was measured at it."""
 
@@ -188,6 +200,8 @@ class WholeRunAnswer(Answer):
     """In the order in which they were asked."""
     cells: Sequence[CellAnswer]
     """By load."""
+    restarts: Sequence[RestartAnswer]
+    """Those that this run saw first, oldest first."""
     conf: FreeForm
     """What its caller changed."""
     snapshot: FreeForm
@@ -203,13 +217,18 @@ def runs_answer(runs: Iterable[Run]) -> RunsAnswer:
 
 
 def whole_run_answer(
-    run: Run, stages: Iterable[Stage], smoke: Iterable[SmokeCheck], cells: Iterable[Cell]
+    run: Run,
+    stages: Iterable[Stage],
+    smoke: Iterable[SmokeCheck],
+    cells: Iterable[Cell],
+    restarts: Iterable[Restart] = (),
 ) -> WholeRunAnswer:
     return WholeRunAnswer(
         run=RunAnswer.model_validate(run),
         stages=[StageAnswer.model_validate(stage) for stage in stages],
         smoke=[SmokeAnswer.model_validate(check) for check in smoke],
         cells=[_cell(cell, rehearsal=run.rehearsal) for cell in cells],
+        restarts=[RestartAnswer.model_validate(restart) for restart in restarts],
         conf=run.conf,
         snapshot=run.snapshot,
     )

@@ -139,7 +139,8 @@ def run(run_id: Annotated[int, Path(ge=1, le=LARGEST_ID)], store: Results, sight
     if found is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no run {run_id}")
     sight.require(found.deployment)
-    return whole_run_answer(found, store.stages(run_id), store.smoke(run_id), store.cells(run_id))
+    left = (store.stages(run_id), store.smoke(run_id), store.cells(run_id), store.restarts_of_run(run_id))
+    return whole_run_answer(found, *left)
 
 
 @app.exception_handler(StoreError)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slipway.results import Distribution, Measurement, Validity
-from slipway.store import Cell, Current, Deployment, Run, SmokeCheck, Stage
+from slipway.store import Cell, Current, Deployment, Restart, Run, SmokeCheck, Stage
 from slipway.ui.answers import CellAnswer, deployments_answer, runs_answer, whole_run_answer
 
 MOMENT = datetime(2026, 11, 23, 10, 30, 0, 123456, tzinfo=UTC)
@@ -60,9 +60,12 @@ STAGE = Stage(1, 7, "serve", -1, 1, "failed", MOMENT, None, 2.5, 4, {"url": "htt
 CHECK = SmokeCheck("chat", False, "wrong answer", 0.5, {"answer": {"text": "Lyon"}, "api_key": "canary"})
 
 
+RESTART = Restart("one", "demo.vllm", datetime(2026, 11, 24, 8, tzinfo=UTC), "wedged", "the engine hangs")
+
+
 @pytest.fixture
 def whole() -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(whole_run_answer(RUN, [STAGE], [CHECK], [CELL]).model_dump_json())
+    answer: dict[str, Any] = json.loads(whole_run_answer(RUN, [STAGE], [CHECK], [CELL], [RESTART]).model_dump_json())
     return answer
 
 
@@ -94,6 +97,11 @@ def test_stages_and_checks_are_whole(whole: dict[str, Any]) -> None:
         "wrong answer",
         {"text": "Lyon"},
     )
+
+
+def test_restarts_have_their_cause(whole: dict[str, Any]) -> None:
+    [restart] = whole["restarts"]
+    assert (restart["host"], restart["at"], restart["cause"]) == ("one", "2026-11-24T08:00:00Z", "wedged")
 
 
 def test_what_is_not_named_does_not_leave(whole: dict[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from slipway.remote.probe.asking import Question, parse_question
 from slipway.remote.request import Request
 
 DAY_S = 86400.0
@@ -21,11 +23,37 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """What an end looks like in the server's log, and how often a restart may help against it."""
+
+    id: str
+    pattern: re.Pattern[str]
+    times: int
+
+
+@dataclass(frozen=True)
 class Restart:
-    """How often a server that was ready is started again: ``times`` in ``window_s`` seconds."""
+    """How often a server that was ready is started again: ``times`` in ``window_s`` seconds.
+
+    For each of ``causes``, the most telling first, no more often than that says.
+    """
 
     times: int = 0
     window_s: float = 600.0
+    causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """How a server that is ready shows that its engine works: by the samples ``signs`` of its metrics, which move with
+    every step, or where those stood still for ``idle_s``, by a completion. Of these ``misses`` in a row are a hang."""
+
+    completion: Question
+    metrics: Question
+    health: Question
+    signs: tuple[str, ...]
+    idle_s: float
+    misses: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +66,7 @@ class Wanted:
     server: bool
     ready_url: str | None
     restart: Restart
+    liveness: Liveness | None
     term_s: float
     group_s: float
     env_file: str | None
@@ -60,6 +89,7 @@ def parse_wanted(request: Request) -> Wanted:
         server=request.flag("server"),
         ready_url=_ready_url(request),
         restart=_restart(request),
+        liveness=_liveness(request),
         term_s=stop.number("term_s", 10, high=DAY_S),
         group_s=stop.number("group_s", 20, high=DAY_S),
         env_file=request.optional_text("env_file"),
@@ -96,4 +126,33 @@ def _restart(request: Request) -> Restart:
         return Restart()
     if not request.flag("server") or request.part("ready") is None:
         raise request.wrong("restart", "only a server that says by `ready` when it is ready can be started again")
-    return Restart(part.integer("times", 3, high=1000), part.number("window_s", 600, high=7 * DAY_S))
+    causes = tuple(_cause(each) for each in part.parts("causes"))
+    return Restart(part.integer("times", 3, high=1000), part.number("window_s", 600, high=7 * DAY_S), causes)
+
+
+def _cause(part: Request) -> Cause:
+    try:
+        pattern = re.compile(part.text("pattern"))
+    except re.error as error:
+        raise part.wrong("pattern", f"is no regular expression: {error}") from error
+    return Cause(part.text("id"), pattern, part.integer("times", high=1000))
+
+
+def _liveness(request: Request) -> Liveness | None:
+    part = request.part("liveness")
+    if part is None:
+        return None
+    if not request.flag("server") or request.part("ready") is None:
+        raise request.wrong("liveness", "only a server that says by `ready` when it is ready can hang")
+    completion, metrics, health = (_question(part, name) for name in ("completion", "metrics", "health"))
+    signs = tuple(part.texts("signs"))
+    return Liveness(
+        completion, metrics, health, signs, part.number("idle_s", 10, high=DAY_S), part.integer("misses", 3, low=1)
+    )
+
+
+def _question(part: Request, name: str) -> Question:
+    asked = part.part(name)
+    if asked is None:
+        raise part.wrong(name, "is missing")
+    return parse_question(asked)

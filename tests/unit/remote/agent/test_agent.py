@@ -25,6 +25,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
+ENGINE = """
+import http.server, os, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        counted = time.monotonic() if os.path.exists(sys.argv[2] + "/counts") else 7
+        self.answer(f'tokens_total{{engine="0"}} {counted}\\n'.encode())
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        while os.path.exists(sys.argv[2] + "/hangs"):
+            time.sleep(0.05)
+        self.answer(b"{}")
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
 FAMILY = """
 import os, signal, sys, time
 pids = []
@@ -209,6 +230,7 @@ class TestAServer:
         assert again["agent_pid"] == ready["agent_pid"]
         assert again["ready_at"] > ready["ready_at"]
         assert (again["restarts"][0]["signal"], again["restarts"][0]["code"]) == (9, None)
+        assert again["restarts"][0]["cause"] == "signal"
         os.kill(again["session"], signal.SIGKILL)
 
         failed = agents.ended("demo.vllm")
@@ -219,6 +241,62 @@ class TestAServer:
         agents.start(sh("exit 1"), role="demo.vllm", server=True, ready={"url": url}, restart={"times": 3})
         failed = agents.ended("demo.vllm")
         assert (failed["state"], failed["restarts"], failed["ready_at"]) == ("failed", [], None)
+
+    def test_is_not_restarted_for_a_cause_against_which_that_does_not_help(self, agents, free_port):
+        """The cause is looked for in what it said since it was ready."""
+        says = "print('slow start', flush=True)"
+        dies = "signal.signal(signal.SIGUSR1, lambda *_: [print('all broken', flush=True), os._exit(0)])"
+        program = f"import os, signal\n{says}\n{dies}\n{READY_SERVER}"
+        causes = [
+            {"id": "slow", "pattern": "slow start", "times": 3},
+            {"id": "broken", "pattern": "broken", "times": 0},
+        ]
+        agents.start(
+            [PYTHON, "-c", program, str(free_port)],
+            role="demo.vllm",
+            server=True,
+            ready={"url": f"http://127.0.0.1:{free_port}/health"},
+            restart={"times": 3, "causes": causes},
+        )
+        os.kill(agents.reached("ready", role="demo.vllm")["session"], signal.SIGUSR1)
+        failed = agents.ended("demo.vllm")
+        assert (failed["state"], failed["restarts"], failed["exit"]["cause"]) == ("failed", [], "broken")
+        assert failed["exit"]["reason"] == "exit code 0 (broken: a restart does not help)"
+
+    def engine(self, agents, folder: Path, port: int, **wanted) -> dict:
+        """A server whose engine hangs while ``hangs`` is in the folder, and counts while ``counts`` is."""
+        asked = {
+            "completion": {"method": "POST", "url": f"http://127.0.0.1:{port}/v1", "json": {}, "timeout_s": 0.3},
+            "metrics": {"url": f"http://127.0.0.1:{port}/metrics", "timeout_s": 2},
+            "health": {"url": f"http://127.0.0.1:{port}/health", "timeout_s": 2},
+        }
+        liveness = {**asked, "signs": ["tokens_total"], "idle_s": 0.4, "misses": 3}
+        argv = [PYTHON, "-c", ENGINE, str(port), str(folder)]
+        ready = {"url": f"http://127.0.0.1:{port}/health"}
+        agents.start(argv, role="demo.vllm", server=True, ready=ready, liveness=liveness, **wanted)
+        return agents.reached("ready", role="demo.vllm")
+
+    def test_one_whose_engine_hangs_is_ended_and_started_again(self, agents, tmp_path, free_port, eventually, alive):
+        ready = self.engine(agents, tmp_path, free_port, restart={"times": 1})
+        time.sleep(1.5)
+        assert agents.status("demo.vllm")["restarts"] == [], "one that answers is left alone"
+        (tmp_path / "hangs").touch()
+        eventually(lambda: agents.status("demo.vllm")["restarts"])
+        (tmp_path / "hangs").unlink()
+        again = agents.reached("ready", role="demo.vllm", restarts=1)
+        assert again["restarts"][0]["cause"] == "wedged"
+        assert not alive(ready["session"])
+        (tmp_path / "hangs").touch()
+        failed = agents.ended("demo.vllm")
+        assert (failed["state"], failed["exit"]["cause"]) == ("failed", "wedged")
+        assert failed["exit"]["reason"].startswith("the engine hangs: ")
+
+    def test_one_whose_engine_is_saturated_is_left_alone(self, agents, tmp_path, free_port):
+        (tmp_path / "hangs").touch()
+        (tmp_path / "counts").touch()
+        self.engine(agents, tmp_path, free_port, restart={"times": 1})
+        time.sleep(3)
+        assert (agents.status("demo.vllm")["state"], agents.status("demo.vllm")["restarts"]) == ("ready", [])
 
     def test_its_orphans_are_swept_when_it_dies(self, agents, tmp_path, eventually, alive):
         status, pids = family(agents, tmp_path / "family", eventually)
