@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from unit.store.test_store import MEASURED, PARTS, START
 
 from slipway.errors import StoreError
 from slipway.spec import DeploymentSpec
-from slipway.store import RunStart, SmokeCheck, State, SweepPoint, backup, open_store, schema
+from slipway.store import Restart, RunStart, SmokeCheck, State, SweepPoint, backup, open_store, schema
 from slipway.store.engine import open_engine
 from slipway.store.models import Base
 
@@ -33,6 +34,7 @@ def filled(url: str) -> None:
         store.take_lease(run, ["10.0.0.1"], "deploy", 60)
         store.set_current(run, revision, "http://10.0.0.1:8000")
         store.promote(run, revision)
+        store.record_restarts(run, [Restart("one", "demo.vllm", datetime.now(UTC), "signal", "signal 9")])
         store.begin_sweep(run, [SweepPoint(run, 1, "backend=mp", {"serve.backend": "mp"}, [(10, 0)], "d1", run_id=run)])
 
 
