@@ -68,6 +68,11 @@ def verify(spec: DeploymentSpec, path: str) -> Command:
     return kit.call(spec.root, "stage", "verify", {"path": path}, timeout_s=spec.weights.timeout_s)
 
 
+def code(spec: DeploymentSpec, path: str) -> Command:
+    """The Python files of the model in a folder, with their digests."""
+    return kit.call(spec.root, "stage", "code", {"path": path})
+
+
 def manifest(spec: DeploymentSpec) -> Command:
     """Take the manifest of the source, where it has none, and keep it beside its files."""
     asked = {name: value for name, value in _folders(spec).items() if name != "store"} | _limit(spec)

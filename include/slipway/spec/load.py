@@ -17,6 +17,8 @@ from slipway.spec.overrides import Overrides
 from slipway.spec.types import HUB, DeploymentSpec
 
 LARGEST_FILE_BYTES = 256 * 1024
+DEEPEST = 32
+"""How many lists and mappings may lie in one another."""
 Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -91,22 +93,26 @@ def parse_canonical(text: str) -> DeploymentSpec:
 
 
 def _parse_yaml(text: str, origin: str) -> dict[str, Any]:
-    if "&" in text and any(isinstance(token, yaml.AliasToken) for token in _tokens(text, origin)):
-        raise SpecError(f"{origin}: YAML aliases are not allowed", hint="write the value out")
     try:
+        _require_plain(text, origin)
         data = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader, the fast one where there is one
-    except yaml.YAMLError as error:
-        raise SpecError(f"{origin}: not YAML: {error}", hint="mend the line that it names") from error
+        json.dumps(data)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise SpecError(f"{origin}: not YAML that stands for JSON: {error}", hint="mend what it names") from error
     if not isinstance(data, dict):
         raise SpecError(f"{origin}: not a mapping", hint="begin with `version: 1`")
     return data
 
 
-def _tokens(text: str, origin: str) -> Iterator[yaml.Token]:
-    try:
-        yield from yaml.scan(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"{origin}: not YAML: {error}", hint="mend the line that it names") from error
+def _require_plain(text: str, origin: str) -> None:
+    """Raises SpecError for what makes much of little text, or could exhaust the loader's stack; nothing is loaded."""
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise SpecError(f"{origin}: YAML aliases are not allowed", hint="write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise SpecError(f"{origin}: nested more than {DEEPEST} deep", hint="no key of the file needs that")
 
 
 def _anchored(data: dict[str, Any], base: Path) -> dict[str, Any]:

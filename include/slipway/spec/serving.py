@@ -45,12 +45,27 @@ DENIED_ARGUMENTS = {
 }
 """vLLM arguments that are refused, and why."""
 
+TRUSTS_CODE = "trust-remote-code"
+"""The argument of vLLM that runs Python files of the model."""
+
+WHOLE_NAMES = ("reasoning-parser",)
+"""Arguments that are no abbreviation, though a longer one begins like them."""
+
 
 def refusal(name: str) -> str:
     """Why an argument of vLLM may not be given by its name; empty for one that may."""
     if name in OWN_ARGUMENTS:
         return f"not here, `{OWN_ARGUMENTS[name]}` decides it"
-    return f"denied, {DENIED_ARGUMENTS[name]}" if name in DENIED_ARGUMENTS else ""
+    if name in DENIED_ARGUMENTS:
+        return f"denied, {DENIED_ARGUMENTS[name]}"
+    long = _abbreviated(name)
+    return f"vLLM would take it for --{long}; write names in full" if long else ""
+
+
+def _abbreviated(name: str) -> str:
+    """The guarded argument that vLLM's parser would read this name as, if any."""
+    guarded = (*OWN_ARGUMENTS, *DENIED_ARGUMENTS, TRUSTS_CODE)
+    return next((long for long in guarded if name != long and long.startswith(name) and name not in WHOLE_NAMES), "")
 
 
 class RayPorts(Part):

@@ -7,14 +7,14 @@ seconds.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from slipway.spec.judging import BenchmarkSpec, RedeploySpec, SmokeSpec, VerdictSpec
 from slipway.spec.part import EnvName, Name, Part, Seconds
 from slipway.spec.schedule import Cron, Zone
-from slipway.spec.serving import RaySpec, ServeSpec
+from slipway.spec.serving import TRUSTS_CODE, RaySpec, ServeSpec
 from slipway.spec.sweep import SweepSpec
 
 HUB = "hf:"
@@ -89,6 +89,9 @@ class WeightsSpec(Part):
     allow_pickle: tuple[str, ...] = ()
     """Pickle files that may be part of the model, by their path below `source`. Any other is refused: a pickle can run
     code when it is loaded. vLLM loads the weights from safetensors alone in any case."""
+    trusted_code: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default_factory=dict)
+    """With `serve.args.trust-remote-code`: every Python file of the model that may run, by its path below the model's
+    folder, with its SHA-256. A model with another one is not started; the error says what would have to stand here."""
     prune: bool = False
     """Where space in a host's model store is too short to stage, remove versions that nothing uses there, the least
     recently used first, of this model and others. What a server uses is never removed."""
@@ -223,6 +226,17 @@ class DeploymentSpec(Part):
                     raise ValueError(f"env.{name}: denied, it could load foreign code or open the server")
                 if name in OWN_ENV:
                     raise ValueError(f"env.{name}: Slipway sets this one itself, on each host with its own value")
+        return self
+
+    @property
+    def trusts_code(self) -> bool:
+        """Whether Python files of the model may run."""
+        return bool(self.serve.args.get(TRUSTS_CODE))
+
+    @model_validator(mode="after")
+    def _trust(self) -> DeploymentSpec:
+        if self.weights.trusted_code and not self.trusts_code:
+            raise ValueError(f"weights.trusted_code: only with serve.args.{TRUSTS_CODE}")
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import Any
 
 from slipway.commands import kit
 from slipway.commands import weights as commands
-from slipway.errors import StageError
+from slipway.errors import SpecError, StageError
 from slipway.facts.weights import Version, served, staged, versions
 from slipway.hosts import Host, on_each
 from slipway.stages.site import Site
@@ -48,6 +48,23 @@ def take_manifest(site: Site) -> Mapping[str, Any]:
     if site.spec.weights.repository:
         raise StageError("a repository has no manifest of ours", hint="the hub publishes each file's digest itself")
     return kit.reply(site.head.run(commands.manifest(site.spec)))
+
+
+def require_trusted(site: Site, path: str) -> None:
+    """Raises SpecError where the model on a host has other Python files than those that the deployment file trusts."""
+
+    def found(host: Host) -> dict[str, str]:
+        return dict(kit.reply(host.run(commands.code(site.spec, path)))["files"])
+
+    trusted = site.spec.weights.trusted_code
+    for name, files in on_each(site.hosts.values(), found).items():
+        if files != trusted:
+            other = sorted(file for file in files.keys() | trusted.keys() if files.get(file) != trusted.get(file))
+            told = ", ".join(f"{file}: {files[file]}" for file in sorted(files))
+            raise SpecError(
+                f"[{name}] trust-remote-code: the model's Python files are not those that the file trusts: {other}",
+                hint=f"read them in {path}; if they may run, set weights.trusted_code: {{{told}}}",
+            )
 
 
 def warm(site: Site, path: str) -> None:

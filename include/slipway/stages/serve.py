@@ -108,11 +108,12 @@ def plan(spec: DeploymentSpec, parts: Roles, seen: Seen) -> Plan:
 
 
 def converge(site: Site, model: str = "") -> Outcome:
-    """Start the server where it does not run as wanted. Raises SpecError for arguments that this vLLM refuses.
+    """Start the server where it does not run as wanted. Raises SpecError for arguments that this vLLM refuses, and
+    for code of the model that the file does not trust.
 
-    They are asked about only where a server would be stopped for them: the first start asks that parser by itself, and
-    saves its second import. ``model`` is the folder of its weights on the hosts, by default that of the source as it is
-    now. A revision that is given with it has served before, so its arguments are not asked about again.
+    Arguments are asked about only where a server would be stopped for them: the first start asks that parser by itself,
+    and saves its second import. ``model`` is the folder of its weights on the hosts, by default that of the source as
+    it is now. A revision that is given with it has served before, so its arguments are not asked about again.
     """
     interpreter = python_env.python(site.spec, site.lock)
     folder = model or model_path(site)
@@ -121,6 +122,8 @@ def converge(site: Site, model: str = "") -> Outcome:
     rounds = list(plan(site.spec, parts, look(site)))
     if not model and any(action.ends_service for step in rounds for action in step):
         require_accepted(site)
+    if rounds and site.spec.trusts_code:
+        model_store.require_trusted(site, folder)
     if rounds and folder != site.spec.weights.source:
         model_store.warm(site, folder)
     actions = act(site, rounds)

@@ -92,6 +92,18 @@ def test_all_shipped_deployments_load():
         ),
         ("{model_name: tiny}", "{model_name: tiny, backend: uni}", "serve.backend: Input should be 'ray' or 'mp'"),
         ("{model_name: tiny}", "{model_name: tiny, args: {middleware: x}}", "args.middleware: denied"),
+        *(
+            ("{model_name: tiny}", f"{{model_name: tiny, args: {{{short}: x}}}}", f"would take it for --{long}")
+            for short, long in {
+                "middlewar": "middleware",
+                "api-k": "api-key",
+                "worker-c": "worker-cls",
+                "trust-remote": "trust-remote-code",
+                "allowed-local-media": "allowed-local-media-path",
+            }.items()
+        ),
+        ("/models/tiny,", f"/models/tiny, trusted_code: {{m.py: {'a' * 64}}},", "weights.trusted_code: only with"),
+        ("/models/tiny,", "/models/tiny, trusted_code: {m.py: abc},", "weights.trusted_code.m.py: String should match"),
         ("{model_name: tiny}", "{model_name: tiny, env: {LD_PRELOAD: x}}", "env.LD_PRELOAD: denied"),
         ("{model_name: tiny}", "{model_name: tiny, env: {PYTHONPATH: x}}", "env.PYTHONPATH: denied"),
         (

@@ -73,7 +73,7 @@ def test_what_the_types_refuse_is_a_point_that_fails():
         ({"grid": {"serve.args.middleware": ["x"]}}, "serve.args.middleware: denied"),
         ({"grid": {"serve.root": ["x"]}}, "'serve.root' cannot be swept; known: serve.args.NAME"),
         ({"grid": {}}, "make 0 points"),
-        ({"grid": {"serve.args.a": list(range(257))}}, "make 257 points; 1 to 256"),
+        ({"grid": {"serve.args.max-num-seqs": list(range(257))}}, "make 257 points; 1 to 256"),
     ],
 )
 def test_what_no_file_can_mean_is_refused_at_once(conf, said):

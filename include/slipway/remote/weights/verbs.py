@@ -1,7 +1,7 @@
 """The program ``stage``: brings a model from storage into the host's model store, verified, resumed, never half there.
 
 Its verbs take and return what becomes JSON: ``look`` at source and store, ``copy`` from one to the other, ``verify`` a
-staged version, ``manifest`` to take a source's own.
+staged version, ``manifest`` to take a source's own, ``code`` to tell a model's Python files.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from slipway.remote.refusal import Refused, refusing
 from slipway.remote.request import Request
 from slipway.remote.weights.asking import chunk_bytes_of, limit_of, path_of, threads_of
+from slipway.remote.weights.code import code
 from slipway.remote.weights.known import digest_beside, problems_of_source
 from slipway.remote.weights.listing import Listing, list_folder, printable
 from slipway.remote.weights.manifest import MANIFEST, BadManifest, load_manifest
@@ -134,7 +135,13 @@ def verify(request: Asked) -> Answer:
     }
 
 
-VERBS: Mapping[str, Callable[[Asked], Answer]] = {"look": look, "copy": copy, "manifest": manifest, "verify": verify}
+VERBS: Mapping[str, Callable[[Asked], Answer]] = {
+    "look": look,
+    "copy": copy,
+    "manifest": manifest,
+    "verify": verify,
+    "code": code,
+}
 
 
 def _mark(folder: Path, faults: list[Fault]) -> None:
