@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slipway.cli import bundle, db, diagnose, exchange, files, loadtest, redeploy, results, runs, sweep, weights
+from slipway.cli import bundle, db, diagnose, doctor, exchange, files, loadtest, redeploy, results, runs, sweep, weights
 from slipway.errors import SlipwayError
 
 Run = Callable[[argparse.Namespace], int]
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_redeploy(command)
     _add_loadtest(command)
     _add_exchange(command)
+    command("doctor", doctor.doctor)
     stored = command("db", db.db)
     stored.add_argument("verb", choices=("backup", "restore"))
     stored.add_argument("file", type=Path, metavar="FILE")
