@@ -74,6 +74,29 @@ def test_a_file_with_points_has_a_sweep(tmp_path, monkeypatch):
         dag.params["grid"] = {"serve.host": ["x"]}
 
 
+def test_a_watched_file_has_a_watch_that_runs_when_it_says(tmp_path, monkeypatch):
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk import CronTriggerTimetable
+
+    from slipway.operators.dag import schedule
+    from slipway.spec import load_deployment
+
+    text = (ROOT / "include" / "deployments" / "demo.yaml").read_text()
+    (tmp_path / "demo.yaml").write_text(f'{text}\nwatch: {{schedule: "*/5 * * * *", restart: true}}\n')
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__DEPLOYMENTS_FOLDER", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__NOTIFY_CONN", "people")
+    dagbag = DagBag(ROOT / "dags" / "watch.py")
+    assert dagbag.import_errors == {}
+    dag = dagbag.dags["demo.watch"]
+    [task] = dag.tasks
+    assert (task.task_id, task.deployment, task.restart, task.retries) == ("liveness", "demo", True, 2)
+    assert dag.has_on_failure_callback
+    assert not dag.has_on_success_callback, "nobody is told of each look"
+    assert (dag.max_active_runs, dag.catchup, dict(dag.params)) == (1, False, {})
+    spec = load_deployment(tmp_path / "demo.yaml")
+    assert schedule(spec, "watch") == CronTriggerTimetable("*/5 * * * *", timezone="UTC")
+
+
 def test_restore_comes_last_and_decides_the_run(dagbag):
     """It waits for each task that may still be at work when another has failed, and is the only leaf."""
     tasks = {task.task_id: task for task in dagbag.dags["demo.deploy"].tasks}

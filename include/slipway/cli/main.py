@@ -73,7 +73,7 @@ def _add_runs(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     up.add_argument("file", type=Path, metavar="FILE")
     up.add_argument(
         "--job",
-        choices=("preflight", "deploy", "benchmark", "sweep", "teardown"),
+        choices=("preflight", "deploy", "benchmark", "watch", "sweep", "teardown"),
         default="deploy",
         help="what to run (default: deploy)",
     )

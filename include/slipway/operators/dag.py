@@ -58,30 +58,32 @@ def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
         "description": spec.description or None,
         "doc_md": _docs(spec, docs),
         "tags": tags,
-        "params": form(CONF[job], spec),
+        "params": form(CONF[job], spec) if job in CONF else {},
         "schedule": schedule(spec, job),
         "catchup": False,
         "max_active_runs": 1 if spec.when_busy == "wait" else AT_ONCE,
         "render_template_as_native_obj": False,
         "default_args": {"owner": "slipway", **RETRY},
-        **_callbacks(),
+        **_callbacks(job),
     }
 
 
-def _callbacks() -> dict[str, Any]:
-    """What is done at the end of a run. People are told only where a connection for that is named."""
+def _callbacks(job: str) -> dict[str, Any]:
+    """What is done at the end of a run. People are told only where a connection for that is named; of a look at a
+    server that is well nobody wants to hear."""
     from slipway.hooks.settings import notify_conn
     from slipway.operators.notify import tell_failure, tell_success
 
     if not notify_conn():
         return {"on_failure_callback": close_failed_run}
-    return {"on_failure_callback": [close_failed_run, tell_failure], "on_success_callback": tell_success}
+    told = {"on_failure_callback": [close_failed_run, tell_failure]}
+    return told if job == "watch" else {**told, "on_success_callback": tell_success}
 
 
 def schedule(spec: DeploymentSpec, job: str) -> CronTriggerTimetable | None:
     """When the job runs by itself. A DAG that is new, or was paused, waits for its next time."""
-    asked = spec.preflight if job == "preflight" else spec.benchmark
-    if job not in ("preflight", "benchmark") or not asked.schedule:
+    asked = {"preflight": spec.preflight, "benchmark": spec.benchmark, "watch": spec.watch}.get(job)
+    if asked is None or not asked.schedule:
         return None
     return CronTriggerTimetable(asked.schedule, timezone=asked.timezone)
 

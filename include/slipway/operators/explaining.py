@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from slipway.operators.recording import Recording
     from slipway.stages.evidence import Evidence
 
-EXPLAINED = frozenset({"ray_cluster", "network", "serve", "ready", "smoke"})
+EXPLAINED = frozenset({"ray_cluster", "network", "serve", "ready", "smoke", "liveness"})
 """Stages that fail by what programs on the hosts do."""
 
 log = logging.getLogger(__name__)

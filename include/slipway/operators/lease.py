@@ -8,11 +8,13 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from airflow.sdk.exceptions import AirflowSkipException
+
 from slipway.errors import StoreError
 
 if TYPE_CHECKING:
     from slipway.spec import DeploymentSpec
-    from slipway.store import Store
+    from slipway.store import Current, Store
 
 LEASE_S = 300.0
 """How long a lease outlives whoever held it: the time for the next task to begin, or for a killed run to let go."""
@@ -27,6 +29,21 @@ def leased_hosts(spec: DeploymentSpec) -> list[str]:
 
     here = platform.node()
     return [f"{here}/{host.address}" if host.connection == LOCAL else host.address for host in spec.hosts]
+
+
+def undisturbed(store: Store, deployment: str, what: str) -> Current:
+    """What runs, while no run works on its hosts. Raises AirflowSkipException, which names the reason, else.
+
+    ``what`` is what nothing is there for: ``to measure``.
+    """
+    current = store.current(deployment)
+    if current is None:
+        raise AirflowSkipException(f"{deployment}: nothing is deployed, so there is nothing {what}")
+    hosts = leased_hosts(store.spec(current.revision_id))
+    if lease := next((lease for lease in store.leases() if lease.host in hosts), None):
+        holder = f"run {lease.run_id} of {lease.deployment} for {lease.purpose}"
+        raise AirflowSkipException(f"{deployment}: host {lease.host} is held by {holder}")
+    return current
 
 
 @contextlib.contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from slipway.errors import LeaseHeld, SlipwayError, SpecError
-from slipway.operators.lease import LEASE_S, leased_hosts
+from slipway.operators.lease import LEASE_S, leased_hosts, undisturbed
 from slipway.operators.recording import RUN, open_results
 from slipway.operators.sweep import begin_sweep
 from slipway.spec import (
@@ -70,7 +70,7 @@ class ResolveOperator(BaseOperator):
 
         dag_run = context["dag_run"]
         if dag_run.run_type == "scheduled":
-            self._skip_in_vain(store)
+            undisturbed(store, self.deployment, "to measure")
         conf = dict(dag_run.conf or {})
         base, lock = self._base(store)
         spec, overrides = parse_overrides(conf, base, CONF[self.job])
@@ -112,16 +112,6 @@ class ResolveOperator(BaseOperator):
         store.add_snapshot(run_id, {"difference": data})
         for line in difference_told(data):
             self.log.info(line)
-
-    def _skip_in_vain(self, store: Store) -> None:
-        """Raises AirflowSkipException where a scheduled run has nothing to measure, or would have to wait."""
-        current = store.current(self.deployment)
-        if current is None:
-            raise AirflowSkipException(f"{self.deployment}: nothing is deployed, so there is nothing to measure")
-        hosts = leased_hosts(store.spec(current.revision_id))
-        if lease := next((lease for lease in store.leases() if lease.host in hosts), None):
-            holder = f"run {lease.run_id} of {lease.deployment} for {lease.purpose}"
-            raise AirflowSkipException(f"{self.deployment}: host {lease.host} is held by {holder}")
 
     def _take_hosts(self, context: Context, store: Store, run_id: int, spec: DeploymentSpec) -> None:
         """Raises LeaseHeld; at the last try, and where the file says ``refuse``, the run has failed then."""

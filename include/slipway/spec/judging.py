@@ -154,6 +154,18 @@ class VerdictSpec(Part):
     after the smoke checks, each with `smoke.max_tokens`. Below it the run is `worse` and fails. None: not asked."""
 
 
+class WatchSpec(Part):
+    """A look at the running server now and then: does the engine still answer, or at least work?"""
+
+    schedule: Cron | None = None
+    """When `<name>.watch` runs by itself, as cron's five fields: `*/5 * * * *` for every five minutes. It is skipped
+    where nothing is deployed, or a run holds a host."""
+    timezone: Zone = "UTC"
+    """The time zone of `schedule`, by its IANA name."""
+    restart: bool = False
+    """Whether a server that has ended, hangs, or answers no completion is stopped and started again, as it was."""
+
+
 class RedeploySpec(Part):
     """What becomes of a new revision, and of the one that it replaces.
 

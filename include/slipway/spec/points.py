@@ -17,7 +17,9 @@ from slipway.spec.overrides import BenchmarkOverrides
 from slipway.spec.sweep import ARGUMENT, LOADS, SweepSpec
 from slipway.spec.types import DeploymentSpec
 
-NOT_MEASURED = ("description", "tags", "preflight", "price_per_gpu_hour", "verdict", "redeploy", "when_busy", "sweep")
+NOT_MEASURED = (
+    *("description", "tags", "preflight", "price_per_gpu_hour", "verdict", "redeploy", "when_busy", "watch", "sweep"),
+)
 """Parts of the file that change no figure of a cell."""
 
 
@@ -95,7 +97,7 @@ def _combinations(sweep: SweepSpec) -> Iterator[Mapping[str, Any]]:
 
 def _point(spec: DeploymentSpec, number: int, asked: _Asked) -> Point:
     data = spec.model_dump(mode="json")
-    data["sweep"] = None
+    data["sweep"] = data["watch"] = None
     for key, value in asked.settings.items():
         _set(data["serve"], key.removeprefix("serve."), value)
     try:

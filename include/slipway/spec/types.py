@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from slipway.spec.judging import BenchmarkSpec, RedeploySpec, SmokeSpec, VerdictSpec
+from slipway.spec.judging import BenchmarkSpec, RedeploySpec, SmokeSpec, VerdictSpec, WatchSpec
 from slipway.spec.part import EnvName, Name, Part, Seconds
 from slipway.spec.schedule import Cron, Zone
 from slipway.spec.serving import TRUSTS_CODE, RaySpec, ServeSpec
@@ -139,7 +139,7 @@ class DeploymentSpec(Part):
     """The version of this format."""
     name: Name
     """The deployment's name: its DAGs are `<name>.preflight`, `<name>.deploy`, `<name>.benchmark` and
-    `<name>.teardown`; with `sweep` also `<name>.sweep`."""
+    `<name>.teardown`; with the part `watch` also `<name>.watch`, with `sweep` `<name>.sweep`."""
     description: str = ""
     """A sentence or two, shown in Airflow."""
     tags: tuple[str, ...] = ()
@@ -173,6 +173,8 @@ class DeploymentSpec(Part):
     """The judgement."""
     redeploy: RedeploySpec = RedeploySpec()
     """Promote or put back."""
+    watch: WatchSpec | None = None
+    """What the DAG `<name>.watch` does, and when; without it there is no such DAG."""
     sweep: SweepSpec | None = None
     """What the DAG `<name>.sweep` tries; without it there is no such DAG."""
     when_busy: Literal["wait", "refuse"] = "wait"

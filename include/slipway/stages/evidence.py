@@ -22,7 +22,7 @@ RAY = ("ray-head", "ray-worker")
 RAYS_OWN = ("ray/raylet.", "ray/gcs_server.")
 """Logs of Ray's core. Those of its dashboard and other helpers tell of harmless things, too."""
 
-NEEDS_SERVER = frozenset({"ready", "smoke"})
+NEEDS_SERVER = frozenset({"ready", "smoke", "liveness"})
 """Stages for which the server must run: how it ended is their failure, also where that was long ago."""
 
 

@@ -10,12 +10,15 @@ from slipway.stages import serve
 from slipway.stages.site import Outcome, Site
 from slipway.stages.watch import require_not_wedged
 
+HTTP_OK = 200
+
 
 def converge(site: Site) -> Outcome:
     """Ask for completions of one token until one is answered, or it is clear why none is: within a minute.
 
     The detail's ``engine`` is ``starting`` (not up yet: nothing to judge), ``answers``, or ``saturated`` (it missed the
-    completion and counted tokens meanwhile). Raises ServerDied, ServerWedged; NotReady where the server says neither.
+    completion and counted tokens meanwhile). Raises ServerDied, ServerWedged; NotReady where the server says neither,
+    and where it answers with an error.
     """
     serve.require_alive(site)
     if role(site.head, site.root, vllm.role_name(site.spec)).ready_at is None:
@@ -23,7 +26,8 @@ def converge(site: Site) -> Outcome:
     pulses: list[Pulse] = []
     while len(pulses) < MISSES:
         pulses.append(pulse(site.head, site.spec))
-        if pulses[-1].status is not None:
+        if (status := pulses[-1].status) is not None:
+            _require_completion(site, status)
             return _found(site, "answers", pulses[-1].seconds)
         if pulses[-1].works:
             return _found(site, "saturated", pulses[-1].seconds)
@@ -33,6 +37,12 @@ def converge(site: Site) -> Outcome:
         f"[{site.head.name}] {MISSES} completions were not answered, and /health or /metrics do not tell why",
         hint="look at the server's log; a server that was stopped by a signal answers nothing at all",
     )
+
+
+def _require_completion(site: Site, status: int) -> None:
+    if status != HTTP_OK:
+        message = f"[{site.head.name}] a completion of one token was answered with HTTP {status}"
+        raise NotReady(message, hint="look at the server's log")
 
 
 def _found(site: Site, engine: str, seconds: float) -> Outcome:

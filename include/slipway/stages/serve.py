@@ -92,19 +92,19 @@ def plan(spec: DeploymentSpec, parts: Roles, seen: Seen) -> Plan:
     alive = {host.name: seen[host.name] for host in spec.hosts if host.name in seen and seen[host.name].alive}
     if {name: state.digest for name, state in alive.items()} == {name: part.digest() for name, part in parts.items()}:
         return
-    stops = [
-        Action(
-            name,
-            agent.stop(spec.root, state.role),
-            "stop vLLM: it is not as wanted",
-            ends_service=name == spec.head.name,
-        )
+    yield from stops(spec, alive, "it is not as wanted")
+    yield [starting(name, spec.root, part, "start vLLM") for name, part in parts.items()]
+
+
+def stops(spec: DeploymentSpec, alive: Seen, why: str) -> Plan:
+    """End every part that is alive, the head's first."""
+    actions = [
+        Action(name, agent.stop(spec.root, state.role), f"stop vLLM: {why}", ends_service=name == spec.head.name)
         for name, state in alive.items()
     ]
-    yield from ([stop] for stop in stops if stop.host == spec.head.name)
-    if rest := [stop for stop in stops if stop.host != spec.head.name]:
+    yield from ([stop] for stop in actions if stop.host == spec.head.name)
+    if rest := [stop for stop in actions if stop.host != spec.head.name]:
         yield rest
-    yield [starting(name, spec.root, part, "start vLLM") for name, part in parts.items()]
 
 
 def converge(site: Site, model: str = "") -> Outcome:

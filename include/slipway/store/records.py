@@ -25,7 +25,7 @@ class RunStart:
 
     deployment: str
     job: str
-    """preflight, deploy, benchmark, sweep, point (of a sweep), teardown."""
+    """preflight, deploy, benchmark, watch, sweep, point (of a sweep), teardown."""
     dag_id: str
     dag_run_id: str
     revision_id: str | None = None

@@ -37,8 +37,8 @@ class RunAnswer(Answer):
     revision_id: str | None
     """The immutable revision of the deployment file that the run is of."""
     job: str
-    """preflight, deploy, benchmark, sweep, teardown; point for one of a sweep; import where results of another tool
-    were brought in."""
+    """preflight, deploy, benchmark, watch, sweep, teardown; point for one of a sweep; import where results of another
+    tool were brought in."""
     dag_id: str
     dag_run_id: str
     state: str
