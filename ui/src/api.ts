@@ -69,6 +69,7 @@ export type PointAnswer = {
   revision_id: string;
   users: number;
   rate: number;
+  shape: string;
   started_at: string;
   rehearsal: boolean;
   validity: Validity;
@@ -111,6 +112,7 @@ export type CellAnswer = {
   try_number: number;
   users: number;
   rate: number;
+  shape: string;
   spawn_rate: number;
   processes: number;
   started_at: string;

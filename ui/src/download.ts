@@ -2,7 +2,7 @@
 import type { CellAnswer, Metric, WholeRunAnswer } from "./api";
 
 const PLAIN = [
-  "users", "rate", "validity", "started_at", "window_s", "requests", "prompt_tokens", "output_tokens", "requests_per_s",
+  "users", "rate", "shape", "validity", "started_at", "window_s", "requests", "prompt_tokens", "output_tokens", "requests_per_s",
   "output_tokens_per_s", "spawn_rate", "processes", "try_number", "revision_id",
 ] as const;
 const FIGURES = ["count", "mean", "minimum", "p50", "p90", "p95", "p99", "maximum"] as const;

@@ -16,7 +16,7 @@ export function curvePoints(points: PointAnswer[], latency: Latency): CurvePoint
   }
   return [...newest.values()].flatMap((point) => {
     const y = point[latency];
-    return y === null ? [] : [{ users: point.users, rate: point.rate, x: point.output_tokens_per_s, y }];
+    return y === null ? [] : [{ users: point.users, rate: point.rate, shape: point.shape, x: point.output_tokens_per_s, y }];
   });
 }
 

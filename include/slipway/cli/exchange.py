@@ -141,7 +141,7 @@ def _folder(output: Path | None) -> Path:
 
 
 def _file_name(spec: DeploymentSpec, cell: Cell) -> str:
-    load = cell.measurement.load.replace(" ", "-").replace("/", "-per-")
+    load = cell.measurement.load.replace(" ", "-").replace("/", "-per-").replace(",", "")
     return f"{spec.name}-run-{cell.run_id}-{load}"
 
 

@@ -21,6 +21,7 @@ from slipway.loadgen.plan import LoadPlan
 from slipway.results import Measurement, Validity
 from slipway.results.search import highest_kept
 from slipway.spec import DeploymentSpec, Level, load_deployment
+from slipway.spec.judging import StepSpec, TraceSpec
 from slipway.spec.load import project_folder
 from slipway.spec.overrides import SPAWN_SECONDS
 from slipway.stages.benchmark import LoadHost, load_plan, measure_load
@@ -39,9 +40,9 @@ class Test:
     console: Console
     arguments: argparse.Namespace
 
-    def cell(self, *, users: int = 0, rate: float = 0.0) -> Measurement:
+    def cell(self, level: Level) -> Measurement:
         """Measure one load; its files stay in a folder of its own."""
-        plan = self._plan(users, rate)
+        plan = self._plan(level)
         load = LoadHost(root=str(self.root), python=sys.executable, folder=Path(plan.folder))
         port = _free_port() if self.arguments.web else None
         say = partial(self.console.print, markup=False, highlight=False, soft_wrap=True)
@@ -50,15 +51,24 @@ class Test:
         self.console.print(f"{measured.load}: {measured.output_tokens_per_s:.1f} output tokens/s, {measured.validity}")
         return measured
 
-    def _plan(self, users: int, rate: float) -> LoadPlan:
-        given, benchmark = self.arguments, self.spec.benchmark
-        wanted = Level(users=users, rate=rate, spawn_rate=max(1.0, users / SPAWN_SECONDS))
-        level = next((each for each in benchmark.levels if each.load == wanted.load), wanted)
-        folder = self.root / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{f'users-{users}' if users else f'rate-{rate:g}'}"
+    def users(self, users: int) -> Level:
+        """The file's level of so many users, or a new one."""
+        return self._known(Level(users=users, spawn_rate=max(1.0, users / SPAWN_SECONDS)))
+
+    def rate(self, rate: float) -> Level:
+        return self._known(Level(rate=rate))
+
+    def _known(self, wanted: Level) -> Level:
+        return next((each for each in self.spec.benchmark.levels if each.load == wanted.load), wanted)
+
+    def _plan(self, level: Level) -> LoadPlan:
+        given = self.arguments
+        folder = self.root / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{level.slug}"
+        plan = load_plan(self.spec, level, folder)
         return replace(
-            load_plan(self.spec, level, folder),
-            arrivals=given.arrivals or benchmark.arrivals,
-            seconds=float(given.seconds or benchmark.seconds),
+            plan,
+            arrivals=given.arrivals or plan.arrivals,
+            seconds=plan.seconds if level.steps else float(given.seconds or plan.seconds),
             processes=given.processes or level.processes,
         )
 
@@ -66,7 +76,7 @@ class Test:
 def loadtest(arguments: argparse.Namespace) -> int:
     """Put load on an endpoint that runs and show what it gives; nothing is stored but the cells' own files.
 
-    Without --users and --rate, the load levels of the file are measured. --search looks for the highest load at which
+    Without a load of its own, the load levels of the file are measured. --search looks for the highest load at which
     the file's `benchmark.slo` is kept.
     """
     spec, console = load_deployment(arguments.file), Console()
@@ -81,12 +91,24 @@ def loadtest(arguments: argparse.Namespace) -> int:
 
 
 def _levels(test: Test) -> Iterator[Measurement]:
-    if test.arguments.rate:
-        yield test.cell(rate=test.arguments.rate)
-        return
-    given = [Level(users=users) for users in test.arguments.users or ()]
-    for level in given or test.spec.benchmark.levels:
-        yield test.cell(users=level.users, rate=level.rate)
+    given = test.arguments
+    wanted = [test.users(users) for users in given.users or ()]
+    if given.rate:
+        wanted = [test.rate(given.rate)]
+    elif given.steps:
+        wanted = [Level(steps=tuple(given.steps))]
+    elif given.trace:
+        file = str(given.trace.resolve())
+        wanted = [Level(trace=TraceSpec(file=file, unit=given.unit, speed=given.speed))]
+    for level in wanted or test.spec.benchmark.levels:
+        yield test.cell(level)
+
+
+def step(text: str) -> StepSpec:
+    """``5:30`` is a rate of 5 for 30 seconds, ``5-20:60`` a ramp. Raises ValueError."""
+    rates, _, seconds = text.partition(":")
+    first, _, last = rates.partition("-")
+    return StepSpec(rate=float(first), to=float(last) if last else None, seconds=int(seconds))
 
 
 def _search(test: Test) -> list[Measurement]:
@@ -97,7 +119,7 @@ def _search(test: Test) -> list[Measurement]:
 
     def kept(steps: int) -> bool:
         rate = test.arguments.rate
-        cells.append(test.cell(rate=rate * steps / FIRST_STEPS) if rate else test.cell(users=steps))
+        cells.append(test.cell(test.rate(rate * steps / FIRST_STEPS) if rate else test.users(steps)))
         return _keeps(test.spec, cells[-1])
 
     if test.arguments.rate:

@@ -104,8 +104,20 @@ def _add_loadtest(command: Callable[[str, Run], argparse.ArgumentParser]) -> Non
     load = test.add_mutually_exclusive_group()
     load.add_argument("--users", type=int, nargs="+", metavar="N", help="users who ask again as soon as answered")
     load.add_argument("--rate", type=float, metavar="R", help="requests a second that wait for no answer")
+    load.add_argument(
+        "--steps",
+        type=loadtest.step,
+        nargs="+",
+        metavar="R:S",
+        help="R requests a second for S seconds; R-R2:S, a ramp",
+    )
+    load.add_argument("--trace", type=Path, metavar="TRACE", help="replay a file of requests with timestamps")
+    test.add_argument("--unit", choices=("ms", "s"), default="ms", help="of the --trace's timestamps (default: ms)")
+    test.add_argument("--speed", type=float, default=1.0, metavar="X", help="replay --trace X times as fast")
     test.add_argument("--arrivals", choices=("poisson", "constant"), help="how --rate is spaced (default: the file's)")
-    test.add_argument("--seconds", type=float, metavar="S", help="length of each window (default: the file's)")
+    test.add_argument(
+        "--seconds", type=float, metavar="S", help="length of each window (default: the file's); not of --steps"
+    )
     test.add_argument("--processes", type=int, metavar="N", help="load processes (default: the file's, or 1)")
     test.add_argument("--search", action="store_true", help="find the highest load that keeps the file's limits")
     test.add_argument("--web", action="store_true", help="show Locust's own page while each load runs")

@@ -186,7 +186,7 @@ def notes(measured: Measurement) -> list[str]:
     if rates := measured.repeats.get("output_tokens_per_s"):
         apart = f"{min(rates):.1f} to {max(rates):.1f} output tokens/s ({spread(rates):.1%} apart)"
         found.append(f"the median of {len(rates)} repeats, {apart}")
-    if measured.rate and (waited := measured.scheduled.get("ttft")):
+    if not measured.users and (waited := measured.scheduled.get("ttft")):
         under_way = measured.client.get("under_way_mean", 0.0)
         found.append(f"TTFT p99 from the due time {1000 * waited.p99:.0f} ms, {under_way:.1f} requests under way")
     if good := measured.goodput:

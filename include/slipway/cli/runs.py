@@ -94,7 +94,8 @@ def _progress(spec: DeploymentSpec) -> Callable[[str, int], tuple[float, str] | 
         if task_id != "benchmark" or not 0 <= map_index < len(benchmark.levels):
             return None
         level = benchmark.levels[map_index]
-        once_s = level.users / level.spawn_rate + benchmark.warmup_s + benchmark.seconds
+        window_s = sum(step.seconds for step in level.steps) or benchmark.seconds
+        once_s = (level.peak / level.spawn_rate if level.closed else 0.0) + benchmark.warmup_s + window_s
         planned_s = once_s * benchmark.repeats
         elapsed_s = time.monotonic() - began.setdefault(map_index, time.monotonic())
         return min(elapsed_s / planned_s, 0.99), level.load

@@ -19,11 +19,13 @@ PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``id`` is sent as ``X-Request-Id``; ``prompt_tokens`` are those of the prompt's own text."""
+    """``id`` is sent as ``X-Request-Id``; ``prompt_tokens`` are those of the prompt's own text, ``output_tokens`` the
+    most that the answer may have."""
 
     id: str
     text: bytes
     prompt_tokens: int
+    output_tokens: int
 
 
 class Asking:
@@ -50,16 +52,17 @@ class Asking:
         prompt = self._next_prompt()
         self._count += 1
         name = f"{self._name}-{self._count}"
-        body = json.dumps(self._body(prompt.text), ensure_ascii=False).encode()
+        longest = prompt.output_tokens or self._plan.output_tokens
+        body = json.dumps(self._body(prompt.text, longest), ensure_ascii=False).encode()
         head = f"{self._head}X-Request-Id: {name}\r\nContent-Length: {len(body)}\r\n\r\n"
-        return Request(name, head.encode() + body, prompt.tokens)
+        return Request(name, head.encode() + body, prompt.tokens, longest)
 
     def _next_prompt(self) -> Prompt:
         at, self._next = self._next, self._next + self._step
         prompt = self._prompts[at % len(self._prompts)]
         return vary(prompt, self._random) if at >= len(self._prompts) else prompt
 
-    def _body(self, prompt: str) -> dict[str, object]:
+    def _body(self, prompt: str, longest: int) -> dict[str, object]:
         plan = self._plan
         chat = plan.endpoint == "chat"
         asked = {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
@@ -67,7 +70,7 @@ class Asking:
         return {
             "model": plan.model,
             **asked,
-            "max_tokens": plan.output_tokens,
+            "max_tokens": longest,
             "temperature": plan.temperature,
             "stream": True,
             "stream_options": options,

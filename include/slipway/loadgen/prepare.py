@@ -9,11 +9,13 @@ import os
 import random
 import secrets
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from slipway.errors import SlipwayError
 from slipway.loadgen.dataset import load_dataset
 from slipway.loadgen.prompts import Prompt, count_prompts, make_prompts, save_prompts
+from slipway.loadgen.trace import load_trace, played, traced_prompts
 from slipway.results.plan import PLAN_FILE, LoadPlan, parse_load_plan
 
 MOST_PROMPTS = 512
@@ -22,13 +24,19 @@ MOST_TOKENS = 1 << 20
 
 
 def prepare(plan: LoadPlan) -> None:
-    """Raises LoadTestFailed where prompts cannot be made."""
+    """Raises LoadTestFailed where prompts cannot be made. The window ends with a trace, if that is shorter."""
     folder = Path(plan.folder)
     folder.mkdir(parents=True, exist_ok=True)
+    entries = played(load_trace(plan.trace), plan) if plan.trace else []
+    if entries:
+        plan = replace(plan, seconds=min(plan.seconds, entries[-1].due_s - plan.warmup_s))
     (folder / PLAN_FILE).write_text(plan.to_json(), encoding="utf-8")
     if plan.prompts_file is None:
         seed = secrets.randbits(32) if plan.seed is None else plan.seed
-        prompts = _chosen(plan, seed) if plan.dataset else _made(plan, seed)
+        if entries:
+            prompts = traced_prompts(plan, entries, seed, api_key=_key(plan))
+        else:
+            prompts = _chosen(plan, seed) if plan.dataset else _made(plan, seed)
         save_prompts(plan.prompts_path, prompts)
         mean = sum(prompt.tokens for prompt in prompts) / len(prompts)
         print(f"{len(prompts)} prompts of {mean:.0f} tokens, seed {seed}", file=sys.stderr)  # noqa: T201

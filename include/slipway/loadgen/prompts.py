@@ -52,12 +52,15 @@ VARIED_WORDS = 32
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt and the number of tokens of its own text. Only a ``synthetic`` one may be varied, behind the first
-    ``kept`` characters, which all prompts of the cell share."""
+    ``kept`` characters, which all prompts of the cell share. One of a trace has a time, in seconds since the trace
+    began, and the length of its answer."""
 
     text: str
     tokens: int
     synthetic: bool = False
     kept: int = 0
+    due_s: float | None = None
+    output_tokens: int | None = None
 
 
 def make_prompts(
@@ -99,6 +102,29 @@ def count_prompts(
         return [Prompt(text, tokens) for text, tokens in zip(texts, pool.map(count, texts), strict=True)]
 
 
+def fit_prompts(
+    base_url: str,
+    model: str,
+    lengths: Sequence[int],
+    seed: int | str,
+    endpoint: Literal["chat", "completions"],
+    *,
+    api_key: str | None = None,
+) -> list[Prompt]:
+    """A prompt for each length, in tokens as :func:`make_prompts` counts them, and counted once more: where words melt
+    together at the cut, it may have a token more or less. Raises LoadTestFailed where the server does not tokenize."""
+    with _open_tokenizer(base_url, model, endpoint, api_key) as tokenizer, ThreadPoolExecutor(AT_ONCE) as pool:
+        chance = random.Random(f"{seed}")  # noqa: S311 - draws words, keeps no secret
+        specials = 0 if tokenizer.chat else tokenizer.count("")
+
+        def fit(words: str, tokens: int) -> Prompt:
+            text = tokenizer.text(tokenizer.ids(words)[: max(1, tokens - specials)]).strip()
+            return Prompt(text, len(tokenizer.ids(text)) + specials)
+
+        drawn = (" ".join(chance.choices(WORDS, k=tokens)) for tokens in lengths)
+        return list(pool.map(fit, drawn, lengths))
+
+
 @contextmanager
 def _open_tokenizer(base_url: str, model: str, endpoint: str, api_key: str | None) -> Iterator[_Tokenizer]:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -122,7 +148,7 @@ def vary(prompt: Prompt, chance: random.Random) -> Prompt:
 
 
 def save_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
-    """One JSON object a line: ``prompt``, ``tokens``, ``synthetic``, ``kept``."""
+    """One JSON object a line: ``prompt``, and a prompt's other fields by their names."""
     lines = (asdict(each) for each in prompts)
     path.write_text("".join(f"{json.dumps({'prompt': line.pop('text'), **line})}\n" for line in lines), "utf-8")
 
@@ -141,7 +167,8 @@ def _parse_prompt(path: Path, number: int, line: str) -> Prompt:
     try:
         read = json.loads(line)
         synthetic, kept = bool(read.get("synthetic", False)), int(read.get("kept", 0))
-        return Prompt(str(read["prompt"]), int(read["tokens"]), synthetic, kept)
+        due_s, output_tokens = read.get("due_s"), read.get("output_tokens")
+        return Prompt(str(read["prompt"]), int(read["tokens"]), synthetic, kept, due_s, output_tokens)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{path}, line {number}: {error!r}"
         raise LoadTestFailed(message, hint='each line is {"prompt": "...", "tokens": 32}') from error

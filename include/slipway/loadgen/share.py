@@ -6,18 +6,18 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import count
+from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
 import gevent
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 
 from slipway.loadgen.answer import Answer
 from slipway.loadgen.ask import Asking, Request, address
 from slipway.loadgen.prompts import load_prompts
+from slipway.loadgen.schedule import Schedule
 from slipway.loadgen.transport import Line, Transport, connect_error
 from slipway.results.cell import Window
 from slipway.results.plan import LoadPlan
@@ -46,14 +46,17 @@ class Share:
         self._plan = plan
         self._heard = heard
         self._transport = Transport(*address(plan.base_url))
-        self._asking = Asking(plan, load_prompts(plan.prompts_path), offset=max(index, 0), step=plan.processes)
+        prompts = load_prompts(plan.prompts_path)
+        self._asking = Asking(plan, prompts, offset=max(index, 0), step=plan.processes)
         rows = Path(plan.folder, f"rows-{os.getpid()}.jsonl")
         self._rows: IO[str] = rows.open("w", encoding="utf-8")
-        self._due_ns = partial(arrivals_ns, plan, max(index, 0), random.Random())  # noqa: S311 - spaces requests
+        self._schedule = Schedule(plan, prompts, max(index, 0), random.Random())  # noqa: S311 - spaces requests
+        self._window: AsyncResult = AsyncResult()
         self._idle: list[tuple[Line, int]] = []
         self._closing = Event()
         self._talking = 0
         self._users = 0
+        self._missed = 0
         self.requests = self.failures = self.tokens = 0
         self._saver = gevent.spawn(self._save_rows)
 
@@ -69,34 +72,56 @@ class Share:
             self.arrive()
 
     def arrive(self) -> None:
-        """Ask when the plan's rate says so, however many are still waiting for their answers."""
-        for due_ns in self._due_ns(time.time_ns()):
+        """Ask when the schedule says so, however many are still waiting for their answers."""
+        window: Window = self._window.get()
+        dues = self._schedule.arrivals_ns(window)
+        for due_ns in dues:
+            request = self._asking.next()
             if self._closing.wait(max(0.0, (due_ns - time.time_ns()) / 1e9)):
+                left = takewhile(lambda each: each < window.end_ns, dues)
+                self._missed = (due_ns < window.end_ns) + sum(1 for _ in left)
                 return
-            gevent.spawn(self._ask_once, self._users, due_ns)
+            gevent.spawn(self._ask_once, request, self._users, due_ns)
             self._users += 1
 
     def converse(self) -> None:
         """One user: ask, wait for the answer, ask again, until the cell closes."""
         user, line = self._users, None
         self._users += 1
-        self._talking += 1
-        due_ns = time.time_ns()
         try:
-            while not self._closing.is_set():
-                request, answer = self._asking.next(), Answer(self._plan.output_tokens)
-                line = self._ask(line, request, answer)
-                self._write(self._row(user, request, answer, due_ns))
-                due_ns = self._pause(answer, due_ns) if answer.error else answer.ended_ns
+            due_ns = self._turn_ns(user, time.time_ns())
+            while due_ns is not None:
+                line, free_ns = self._ask_again(line, user, due_ns)
+                due_ns = self._turn_ns(user, free_ns)
         finally:
-            self._talking -= 1
             if line is not None:
                 self._transport.hang_up(line)
 
-    def _ask_once(self, number: int, due_ns: int) -> None:
+    def _turn_ns(self, user: int, after_ns: int) -> int | None:
+        """When the user is due next, once that moment has come; None where the cell closes first, or there is none."""
+        if not self._plan.steps:
+            return None if self._closing.is_set() else after_ns
+        turn_ns = self._schedule.turn_ns(user, after_ns, self._window.get())
+        if turn_ns is None:
+            return None
+        return None if self._closing.wait(max(0.0, (turn_ns - time.time_ns()) / 1e9)) else turn_ns
+
+    def _ask_again(self, line: Line | None, user: int, due_ns: int) -> tuple[Line | None, int]:
+        """One request of a closed loop; answers its connection, and when the user is due again."""
+        self._talking += 1
+        request = self._asking.next()
+        answer = Answer(request.output_tokens)
+        try:
+            line = self._ask(line, request, answer)
+            self._write(self._row(user, request, answer, due_ns))
+        finally:
+            self._talking -= 1
+        return line, self._pause(answer, due_ns) if answer.error else answer.ended_ns
+
+    def _ask_once(self, request: Request, number: int, due_ns: int) -> None:
         """One request of an open loop, on an idle connection where there is one."""
         self._talking += 1
-        request, answer = self._asking.next(), Answer(self._plan.output_tokens)
+        answer = Answer(request.output_tokens)
         try:
             line = self._ask(self._idle_line(), request, answer)
             self._write(self._row(number, request, answer, due_ns))
@@ -117,12 +142,14 @@ class Share:
 
     def measure(self, window: Window) -> None:
         """Keep the process's health over the window; then let answers end, cut the rest, and close the files."""
+        self._window.set(window)
         _sleep_until(window.start_ns)
         began = self._reading()
         _sleep_until(window.end_ns)
         health = {name: value - began[name] for name, value in self._reading().items()}
         self._closing.set()
         self._drain()
+        health["missed"] = self._missed
         Path(self._plan.folder, f"clients-{os.getpid()}.json").write_text(json.dumps(health), encoding="utf-8")
 
     def _drain(self) -> None:
@@ -191,6 +218,7 @@ class Share:
             prompt_tokens=answer.prompt_tokens,
             output_tokens=answer.output_tokens,
             asked_prompt_tokens=request.prompt_tokens,
+            asked_output_tokens=request.output_tokens,
             received_bytes=answer.received_bytes,
             connect_us=answer.connect_us,
         )
@@ -210,21 +238,6 @@ class Share:
         while True:
             gevent.sleep(SAVE_EVERY_S)
             self._rows.flush()
-
-
-def arrivals_ns(plan: LoadPlan, index: int, chance: random.Random, start_ns: int) -> Iterator[int]:
-    """When each request of one load process is due: its part of the rate, so that all parts together make the whole.
-
-    Constant arrivals of several processes interleave; Poisson ones add up to Poisson ones.
-    """
-    gap_ns = plan.processes / plan.rate * 1e9
-    if plan.arrivals == "constant":
-        first_ns = start_ns + gap_ns * index / plan.processes
-        yield from (int(first_ns + gap_ns * number) for number in count())
-    due_ns = float(start_ns)
-    while True:
-        due_ns += chance.expovariate(1.0) * gap_ns
-        yield int(due_ns)
 
 
 def _sleep_until(moment_ns: int) -> None:

@@ -98,8 +98,9 @@ def _verdict(recording: Recording) -> Verdict:
 
     store, run_id, limit = recording.store, recording.run_id, recording.spec.verdict.history
     cells = [cell.measurement for cell in store.cells(run_id)]
-    earlier = {cell.load: store.history(run_id, cell.users, limit, rate=cell.rate) for cell in cells}
-    others = [other for cell in cells for other in store.other_kinds(run_id, cell.users, 1, rate=cell.rate)]
+    loads = {cell.load: (cell.users, cell.rate, cell.shape) for cell in cells}
+    earlier = {load: store.history(run_id, *asked, limit=limit) for load, asked in loads.items()}
+    others = [other for asked in loads.values() for other in store.other_kinds(run_id, *asked, limit=1)]
     now = _kind(store, run_id)
     past = Past(
         {load: [cell.measurement for cell in found] for load, found in earlier.items()},
@@ -121,8 +122,7 @@ def _kind(store: Store, run_id: int) -> Kind:
 def _folder(recording: Recording, level: Level) -> Path:
     from slipway.hooks.settings import artifacts_folder
 
-    name = f"users-{level.users}" if level.users else f"rate-{level.rate:g}"
-    return artifacts_folder() / f"run-{recording.run_id}" / name
+    return artifacts_folder() / f"run-{recording.run_id}" / level.slug
 
 
 def _level(spec: DeploymentSpec, load: str) -> Level:

@@ -43,6 +43,7 @@ def _defaults(spec: DeploymentSpec) -> dict[str, Any]:
     return {
         "users": [level.users for level in benchmark.levels if level.users],
         "rates": [level.rate for level in benchmark.levels if level.rate],
+        "shapes": [level.shape for level in benchmark.levels if level.shape],
         "seconds": benchmark.seconds,
         "prompt_tokens": benchmark.prompt_tokens,
         "output_tokens": benchmark.output_tokens,

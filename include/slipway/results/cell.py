@@ -55,7 +55,7 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
     arrived = {row.id: definitions.tokens_between(row, window.start_ns, window.end_ns) for row in rows}
     delivered = sum(arrived[row.id] for row in rows if row.error in ("", CUT))
     beside = _beside(folder, plan, window, delivered, server)
-    client = health.figures(rows, clients, plan.users, window.start_ns, window.end_ns)
+    client = health.figures(rows, clients, plan.users_mean, window.start_ns, window.end_ns)
     values = metric_values(good)
     ttft = distribution(values["ttft"])
     guards = [
@@ -124,6 +124,7 @@ def _measurement(
         e2e=distribution(values["e2e"]),
         goodput=goodput(ended, plan.slo, window.seconds),
         rate=plan.rate,
+        shape=plan.shape,
         scheduled=_scheduled([row for row in ended if not row.error]),
         histograms={name: found for name, each in values.items() if (found := histogram(each))},
     )
@@ -173,7 +174,7 @@ def _scheduled(good: Sequence[Row]) -> dict[str, Distribution]:
 
 
 def _ended_early(good: Sequence[Row], plan: LoadPlan) -> int:
-    return sum(row.output_tokens < plan.output_tokens for row in good) if plan.ignore_eos else 0
+    return sum(row.output_tokens < row.asked_output_tokens for row in good) if plan.ignore_eos else 0
 
 
 def _known_tokens(rows: Sequence[Row], window: Window, shared: int) -> int:

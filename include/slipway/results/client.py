@@ -12,6 +12,9 @@ from slipway.results import definitions
 from slipway.results.percentiles import percentile
 from slipway.results.rows import Row
 
+OFF_SCHEDULE_NS = 100_000_000
+"""A request of an open loop that leaves later than this after its time, its connecting included, was not on time."""
+
 LATE_PART_OF_TTFT = 0.01
 """A first token whose stamp may be wrong by more than this part of its TTFT is a late sample."""
 
@@ -20,7 +23,8 @@ LATE_PART_OF_TTFT = 0.01
 class Client:
     """One load process over the window. A read is *unstamped* where the kernel gave no receive time for it.
 
-    ``clock_step_s`` is how far the wall clock was moved against the monotonic one.
+    ``clock_step_s`` is how far the wall clock was moved against the monotonic one; ``missed`` counts requests of an
+    open loop that were due inside the window and had not been begun at its end.
     """
 
     cpu_s: float
@@ -28,6 +32,7 @@ class Client:
     reads: int
     unstamped_reads: int
     clock_step_s: float
+    missed: int = 0
 
 
 def load_clients(folder: Path) -> list[Client]:
@@ -35,20 +40,24 @@ def load_clients(folder: Path) -> list[Client]:
     return [_load(path) for path in sorted(folder.glob("clients-*.json"))]
 
 
-def figures(rows: Sequence[Row], clients: Sequence[Client], users: int, start_ns: int, end_ns: int) -> dict[str, float]:
+def figures(
+    rows: Sequence[Row], clients: Sequence[Client], users: float, start_ns: int, end_ns: int
+) -> dict[str, float]:
     """Health over the window, by name; ``rows`` are all of the cell, in any order.
 
     Shares are between 0 and 1. ``cpu_share`` is the busiest process's part of one core, ``under_way_mean`` the mean
     number of requests under way, ``inexact_share`` the answers whose tokens were counted unlike usage.
-    ``offered_share`` is ``under_way_mean`` over the users; without users, in an open loop, the requests that were sent
-    inside the window over those that were due.
+    ``offered_share`` is ``under_way_mean`` over the users, of whom there are ``users`` in the mean; without users, in
+    an open loop, the requests that were sent inside the window over those that were due. ``off_schedule_share`` are
+    those of an open loop that did not leave on time.
     """
     sent = [row for row in rows if start_ns <= row.sent_ns < end_ns]
     good = [row for row in rows if not row.error and start_ns <= row.ended_ns < end_ns]
     tokens = sum(row.output_tokens for row in good)
     reads = sum(client.reads for client in clients)
     under_way = sum(definitions.busy_ns(row, start_ns, end_ns) for row in rows) / (end_ns - start_ns)
-    due = sum(start_ns <= row.scheduled_ns < end_ns for row in rows)
+    due = [row for row in rows if start_ns <= row.scheduled_ns < end_ns]
+    asked = len(due) + sum(client.missed for client in clients)
     return {
         "cpu_share": max((client.cpu_s / client.window_s for client in clients), default=0.0),
         "cpu_s": sum(client.cpu_s for client in clients),
@@ -57,10 +66,16 @@ def figures(rows: Sequence[Row], clients: Sequence[Client], users: int, start_ns
         "merged_share": _share(sum(row.merged_tokens for row in good), tokens),
         "inexact_share": _share(sum(not definitions.counted_exactly(row) for row in good), len(good)),
         "under_way_mean": under_way,
-        "offered_share": under_way / users if users else _share(min(len(sent), due), due),
+        "offered_share": under_way / users if users else _share(min(len(sent), asked), asked),
+        "off_schedule_share": 0.0 if users else _share(sum(map(_off_schedule, due)) + asked - len(due), asked),
         "unstamped_share": _share(sum(client.unstamped_reads for client in clients), reads),
         "clock_step_s": max((abs(client.clock_step_s) for client in clients), default=0.0),
     }
+
+
+def _off_schedule(row: Row) -> bool:
+    """Also one that could not be sent at all for as long, since there was no connection."""
+    return (row.sent_ns or row.ended_ns) - row.scheduled_ns + row.connect_us * 1000 > OFF_SCHEDULE_NS
 
 
 def _late(row: Row) -> bool:
@@ -79,7 +94,8 @@ def _load(path: Path) -> Client:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
         counts = int(read["reads"]), int(read["unstamped_reads"])
-        return Client(float(read["cpu_s"]), float(read["window_s"]), *counts, float(read["clock_step_s"]))
+        seconds = float(read["cpu_s"]), float(read["window_s"])
+        return Client(*seconds, *counts, float(read["clock_step_s"]), int(read.get("missed", 0)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "look at the load generator's log; run again"
         raise LoadTestFailed(f"cannot read {path}: {error!r}", hint=hint) from error

@@ -82,10 +82,16 @@ class Measurement:
     series: Mapping[str, Series] = field(default_factory=dict)
     """``server`` and ``gpus`` over time, where they were looked at."""
 
+    shape: str = ""
+    """In words, a load that changes over the window, or a trace; ``users`` or ``rate`` is then its highest, of a trace
+    neither."""
+
     repeats: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Where the level was measured several times: figures of each of them, this one's among them."""
 
     @property
     def load(self) -> str:
-        """The load that was asked for, in words: ``50 users``, or ``12.5 req/s``."""
+        """The load that was asked for, in words: its shape, ``50 users``, or ``12.5 req/s``."""
+        if self.shape:
+            return self.shape
         return f"{self.users} users" if self.users else f"{self.rate:g} req/s"

@@ -59,7 +59,8 @@ def load_requests(path: Path) -> Iterator[Row]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(NAMES)):
+            names = [name for name in NAMES if name in file.schema_arrow.names]
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=names):
                 yield from (Row(**row) for row in batch.to_pylist())
     except (OSError, pyarrow.ArrowException, TypeError) as error:
         message = f"cannot read the requests {path}: {error}"

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 
 from slipway.errors import LoadTestFailed
 from slipway.results.goodput import Slo
+from slipway.results.shape import Step, mean
 
 PLAN_FILE = "plan.json"
 """A plan's name in the folder of its cell."""
@@ -20,11 +21,22 @@ DRAIN_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A file of requests with their times, in ``unit``; they come ``speed`` times as fast as they did."""
+
+    file: str
+    unit: Literal["ms", "s"] = "ms"
+    speed: Annotated[float, Field(gt=0)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadPlan:
     """One cell: ``users`` who ask again as soon as they were answered, or requests at a ``rate`` that wait for nobody.
 
     The first is a closed loop, the second an open one; ``arrivals`` says how its requests are spaced. The measured
-    window of ``seconds`` begins ``warmup_s`` after all users are there. Durations are seconds.
+    window of ``seconds`` begins ``warmup_s`` after all users are there. Durations are seconds. With ``steps`` the load
+    changes inside the window, and ``users`` or ``rate`` is its highest; a ``trace`` stands for both, and its prompts
+    bring the times at which they are due. ``shape`` says either in words.
     ``api_key_env`` names the variable that holds the server's key; the key itself is never written. ``slo`` and
     ``price_per_hour``, of all GPUs of the deployment, are for whoever measures the cell. ``dataset`` is a file
     of conversations or prompts to ask instead of synthetic ones, ``prompts_file`` one of prompts that are ready.
@@ -43,6 +55,9 @@ class LoadPlan:
     users: Annotated[int, Field(ge=0)] = 0
     rate: Annotated[float, Field(ge=0)] = 0.0
     arrivals: Literal["poisson", "constant"] = "poisson"
+    steps: tuple[Step, ...] = ()
+    trace: Trace | None = None
+    shape: str = ""
     spawn_rate: Annotated[float, Field(gt=0)] = 10.0
     processes: Annotated[int, Field(ge=1)] = 1
     seconds: Annotated[float, Field(gt=0)]
@@ -57,8 +72,8 @@ class LoadPlan:
     price_per_hour: Annotated[float, Field(gt=0)] | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.users) == bool(self.rate):
-            raise ValueError("give either `users` or `rate`")
+        if bool(self.users) + bool(self.rate) + bool(self.trace) != 1:
+            raise ValueError("give either `users` or `rate`, or a `trace`")
         if self.shared_prefix_tokens and self.shared_prefix_tokens >= self.prompt_tokens:
             raise ValueError("`shared_prefix_tokens` must be fewer than `prompt_tokens`")
 
@@ -66,6 +81,20 @@ class LoadPlan:
     def locust_users(self) -> int:
         """Users as Locust counts them: in an open loop one a process, who makes all its requests."""
         return self.users or self.processes
+
+    @property
+    def users_mean(self) -> float:
+        """How many users ask in the mean of the window; 0 in an open loop."""
+        return mean(self.steps) if self.users and self.steps else float(self.users)
+
+    @property
+    def timeline(self) -> tuple[Step, ...]:
+        """The load from the begin of the warm-up to the end of the window; of a trace, nothing."""
+        load = self.users or self.rate
+        steps = self.steps or ((Step(first=load, last=load, seconds=self.seconds),) if load else ())
+        if not (steps and self.warmup_s):
+            return steps
+        return (Step(first=steps[0].first, last=steps[0].first, seconds=self.warmup_s), *steps)
 
     @property
     def prompts_path(self) -> Path:

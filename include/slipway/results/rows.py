@@ -67,6 +67,8 @@ class Row:
     received_bytes: int
     connect_us: int
     """Time to connect, where the request needed a new connection; it lies before ``sent_ns``."""
+    asked_output_tokens: int = 0
+    """The longest answer that was asked for; 0 in files of earlier versions."""
 
     def to_json(self) -> str:
         return json.dumps({name: getattr(self, name) for name in NAMES}, separators=(",", ":"))

@@ -47,6 +47,7 @@ def client_guards(client: Mapping[str, float], ttft: Distribution) -> list[Guard
         Guard(client["merged_share"], 0.10, 0.50, "{} of the tokens were read together with others; ITL is smoothed"),
         Guard(client["inexact_share"], 0.01, 0.50, "{} of the answers were counted unlike their usage; ITL lacks them"),
         Guard(1 - client["offered_share"], 0.02, 0.10, "the load was {} below what was asked"),
+        Guard(client["off_schedule_share"], 0.01, 0.10, "{} of the requests did not leave within 0.1 s of their time"),
         Guard(client["unstamped_share"], 0.01, 1.0, "{} of the reads had no receive time from the kernel"),
         Guard(client["clock_step_s"] / ttft.p50, 0.02, 0.10, "the wall clock was moved by {} of the median TTFT"),
     ]

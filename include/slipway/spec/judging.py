@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import PurePath
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -34,14 +36,61 @@ class SmokeSpec(Part):
     """How long each answer may take."""
 
 
+class StepSpec(Part):
+    """A part of a level whose load changes over time."""
+
+    users: int | None = Field(default=None, ge=0, le=100_000)
+    """Concurrent users, as long as the step lasts."""
+    rate: float | None = Field(default=None, ge=0, le=100_000, strict=False)
+    """Requests a second, instead of `users`."""
+    to: float | None = Field(default=None, ge=0, le=100_000, strict=False)
+    """What `users` or `rate` is at the step's end: a ramp. Left out, it stays as it is."""
+    seconds: Seconds
+    """How long the step lasts."""
+
+    @model_validator(mode="after")
+    def _either(self) -> StepSpec:
+        if (self.users is None) == (self.rate is None):
+            raise ValueError("give either `users` or `rate`")
+        return self
+
+    @property
+    def first(self) -> float:
+        return float(self.rate if self.users is None else self.users)  # type: ignore[arg-type] # one of them is given
+
+    @property
+    def last(self) -> float:
+        return self.first if self.to is None else self.to
+
+
+class TraceSpec(Part):
+    """Requests that once were, asked again at their times (an open loop)."""
+
+    file: str = Field(min_length=1)
+    """JSON lines on the machine that makes the load, from the folder that holds `include/`: each with a `timestamp`, an
+    `input_length` and an `output_length` in tokens, or a `text` of its own instead of `input_length`. What Mooncake
+    publishes is such a file; `Request tokens` and `Response tokens`, as BurstGPT calls them, are understood too. The
+    first request is due at the begin of the warm-up. Of a long trace the window's length is replayed; with a shorter
+    one the window ends."""
+    unit: Literal["ms", "s"] = "ms"
+    """The unit of `timestamp`."""
+    speed: float = Field(default=1.0, gt=0, le=10_000, strict=False)
+    """How many times as fast as it was."""
+
+
 class Level(Part):
-    """One load level of the benchmark matrix: `users`, each asking again as soon as it was answered (a closed loop), or
-    requests at a `rate` that wait for no answer (an open loop)."""
+    """One load level of the benchmark matrix: `users`, each asking again as soon as it was answered (a closed loop);
+    requests at a `rate` that wait for no answer (an open loop); `steps` of either; or the replay of a `trace`."""
 
     users: int = Field(default=0, ge=0, le=100_000)
     """Concurrent users."""
     rate: float = Field(default=0.0, ge=0, le=100_000, strict=False)
     """Requests a second, instead of `users`."""
+    steps: tuple[StepSpec, ...] = Field(default=(), max_length=16)
+    """A load that changes: steps and ramps of users or of a rate, one after the other. Together they are the measured
+    window; the warm-up has the load with which the first begins."""
+    trace: TraceSpec | None = None
+    """Requests with times of their own."""
     spawn_rate: float = Field(default=10.0, gt=0, strict=False)
     """Users started a second."""
     processes: int = Field(default=1, ge=1, le=256)
@@ -49,13 +98,46 @@ class Level(Part):
 
     @property
     def load(self) -> str:
-        """The level in words, which name it: ``50 users``, or ``12.5 req/s``."""
-        return f"{self.users} users" if self.users else f"{self.rate:g} req/s"
+        """The level in words, which name it: ``50 users``, ``12.5 req/s``, or its shape."""
+        return self.shape or (f"{self.users} users" if self.users else f"{self.rate:g} req/s")
+
+    @property
+    def shape(self) -> str:
+        """``5 req/s for 30 s, 5 to 20 req/s for 60 s``, or ``trace chat.jsonl at 2 times its speed``; else empty."""
+        if self.trace:
+            return f"trace {PurePath(self.trace.file).name} at {self.trace.speed:g} times its speed"
+        unit = "users" if self.closed else "req/s"
+        return ", ".join(
+            f"{step.first:g}{'' if step.last == step.first else f' to {step.last:g}'} {unit} for {step.seconds:g} s"
+            for step in self.steps
+        )
+
+    @property
+    def slug(self) -> str:
+        """The level as part of a file's name: ``users-50``, ``rate-12.5``, ``steps-`` or ``trace-`` with a digest."""
+        if not self.shape:
+            return f"users-{self.users}" if self.users else f"rate-{self.rate:g}"
+        digest = hashlib.sha256(self.shape.encode()).hexdigest()[:8]
+        return f"{'trace' if self.trace else 'steps'}-{digest}"
+
+    @property
+    def closed(self) -> bool:
+        """Whether users make the load, who wait for their answers."""
+        return bool(self.users or (self.steps and self.steps[0].users is not None))
+
+    @property
+    def peak(self) -> float:
+        """The most users, or the highest rate; 0 for a trace."""
+        return max([float(self.users), self.rate, *(max(step.first, step.last) for step in self.steps)])
 
     @model_validator(mode="after")
     def _either(self) -> Level:
-        if bool(self.users) == bool(self.rate):
-            raise ValueError("give either `users` or `rate`")
+        if sum(map(bool, (self.users, self.rate, self.steps, self.trace))) != 1:
+            raise ValueError("give either `users` or `rate`, or `steps`, or a `trace`")
+        if len({step.users is None for step in self.steps}) > 1:
+            raise ValueError("steps: all of `users`, or all of `rate`")
+        if self.steps and not self.peak:
+            raise ValueError("steps: none of them has any load")
         return self
 
 

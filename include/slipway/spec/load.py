@@ -116,10 +116,10 @@ def _require_plain(text: str, origin: str) -> None:
 
 
 def _anchored(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Relative paths made absolute: the data set's, and where every host is this machine those of the hosts."""
+    """Relative paths made absolute: those of the load test, and where every host is this machine those of the hosts."""
     benchmark = data.get("benchmark")
-    if isinstance(benchmark, dict) and isinstance(benchmark.get("dataset"), str):
-        data = {**data, "benchmark": {**benchmark, "dataset": str(base / benchmark["dataset"])}}
+    if isinstance(benchmark, dict):
+        data = {**data, "benchmark": _anchored_benchmark(benchmark, base)}
     hosts = data.get("hosts")
     if not isinstance(hosts, list) or any(
         not isinstance(h, dict) or h.get("connection", "local") != "local" for h in hosts
@@ -132,3 +132,19 @@ def _anchored(data: dict[str, Any], base: Path) -> dict[str, Any]:
     if isinstance(weights, dict) and isinstance(weights.get("source"), str) and not weights["source"].startswith(HUB):
         anchored["weights"] = {**weights, "source": str(base / weights["source"])}
     return anchored
+
+
+def _anchored_benchmark(benchmark: dict[str, Any], base: Path) -> dict[str, Any]:
+    anchored = dict(benchmark)
+    if isinstance(benchmark.get("dataset"), str):
+        anchored["dataset"] = str(base / benchmark["dataset"])
+    if isinstance(benchmark.get("levels"), list):
+        anchored["levels"] = [_anchored_level(level, base) for level in benchmark["levels"]]
+    return anchored
+
+
+def _anchored_level(level: Any, base: Path) -> Any:
+    trace = level.get("trace") if isinstance(level, dict) else None
+    if not (isinstance(trace, dict) and isinstance(trace.get("file"), str)):
+        return level
+    return {**level, "trace": {**trace, "file": str(base / trace["file"])}}

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from slipway.errors import SpecError
 from slipway.spec.part import Argument, ArgumentName, Part, Seconds
 from slipway.spec.sweep import Settings, SweepKey
 from slipway.spec.types import DeploymentSpec
@@ -23,8 +24,10 @@ class BenchmarkOverrides(Part):
     starts all users within five seconds, in one process."""
     rates: list[float] | None = Field(default=None, max_length=64)
     """Load levels, as requests a second. A level that the file has keeps its processes; one that it lacks has one."""
+    shapes: list[str] | None = Field(default=None, max_length=64)
+    """Load levels with `steps` or a `trace`: those of the file, each named by its load. Empty: none."""
     seconds: Seconds | None = None
-    """How long each level is measured."""
+    """How long each level is measured; one with steps lasts as long as they do."""
     prompt_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     """Length of each prompt in tokens."""
     output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
@@ -36,6 +39,9 @@ class BenchmarkOverrides(Part):
         """The file with this run's changes, checked as a whole; ``reason`` is no part of it."""
         data = spec.model_dump(mode="json")
         self._change(data)
+        shaped = {level.shape: level.model_dump(mode="json") for level in spec.benchmark.levels if level.shape}
+        wanted = shaped if self.shapes is None else self.shapes
+        data["benchmark"]["levels"] += [_shaped(shaped, shape) for shape in wanted]
         return DeploymentSpec.model_validate_json(json.dumps(data))
 
     def _change(self, data: dict[str, Any]) -> None:
@@ -49,6 +55,13 @@ class BenchmarkOverrides(Part):
             *(of_users.get(users) or _level(users) for users in (of_users if self.users is None else self.users)),
             *(of_rates.get(rate, {"rate": rate}) for rate in (of_rates if self.rates is None else self.rates)),
         ]
+
+
+def _shaped(of_file: dict[str, dict[str, Any]], shape: str) -> dict[str, Any]:
+    if shape not in of_file:
+        known = "; ".join(of_file) or "none"
+        raise SpecError(f"conf: shapes: the file has no level {shape!r}", hint=f"it has {known}")
+    return of_file[shape]
 
 
 def _level(users: int) -> dict[str, float]:

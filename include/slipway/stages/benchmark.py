@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from slipway.results.cell import measure
 from slipway.results.goodput import Slo
 from slipway.results.gpus import GPUS_FILE
 from slipway.results.parquet import keep_requests
+from slipway.results.plan import Trace
 from slipway.results.repeats import middle, with_repeats
+from slipway.results.shape import Step
 from slipway.spec import DeploymentSpec, Level
 from slipway.stages.gpu_watch import GpuWatch
 from slipway.stages.job import finish
@@ -102,16 +105,19 @@ def load_plan(spec: DeploymentSpec, level: Level, folder: Path) -> LoadPlan:
         ignore_eos=benchmark.ignore_eos,
         temperature=benchmark.temperature,
         request_timeout_s=benchmark.request_timeout_s,
-        users=level.users,
-        rate=level.rate,
+        users=math.ceil(level.peak) if level.closed else 0,
+        rate=0.0 if level.closed else level.peak,
         arrivals=benchmark.arrivals,
+        steps=tuple(Step(first=each.first, last=each.last, seconds=each.seconds) for each in level.steps),
+        trace=Trace(**level.trace.model_dump()) if level.trace else None,
+        shape=level.shape,
         spawn_rate=level.spawn_rate,
         processes=level.processes,
-        seconds=benchmark.seconds,
+        seconds=sum(each.seconds for each in level.steps) or benchmark.seconds,
         warmup_s=benchmark.warmup_s,
         folder=str(folder),
         dataset=benchmark.dataset,
-        shared_prefix_tokens=benchmark.shared_prefix_tokens,
+        shared_prefix_tokens=0 if level.trace else benchmark.shared_prefix_tokens,
         slo=Slo(**(benchmark.slo.model_dump(exclude={"share"}) if benchmark.slo else {})),
         price_per_hour=_price_per_hour(spec),
     )

@@ -23,8 +23,8 @@ TURNED = (
 KEPT = tuple(column.name for column in fields(Measurement) if column.name not in TURNED)
 """Fields of a measurement that are columns as they are."""
 
-LOAD = (CellRow.users, CellRow.rate)
-"""Of two cells of a run at least one of these differs; one of them is 0."""
+LOAD = (CellRow.users, CellRow.rate, CellRow.shape)
+"""Of two cells of a run at least one of these differs."""
 
 
 class Cells(Database):
@@ -41,7 +41,7 @@ class Cells(Database):
             run = existing(session, RunRow, run_id, lock=True)
             if run.revision_id is None:
                 raise StoreError(f"run {run_id} has no revision", hint="begin it with the revision that it measures")
-            load = (CellRow.users == measurement.users, CellRow.rate == measurement.rate)
+            load = [column == getattr(measurement, column.key) for column in LOAD]
             row = session.scalar(select(CellRow).where(CellRow.run_id == run_id, *load)) or CellRow(run_id=run_id)
             row.deployment, row.revision_id = run.deployment, run.revision_id
             row.artifacts, row.try_number = artifacts, try_number

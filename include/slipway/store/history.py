@@ -13,9 +13,10 @@ from slipway.store.records import Cell, State
 
 
 class History(Database):
-    """What was measured before a run, newest first. A load is a number of users, or a rate of requests."""
+    """What was measured before a run, newest first. A load is a number of users or a rate of requests, and
+    its shape where it changes."""
 
-    def history(self, run_id: int, users: int, limit: int = 10, *, rate: float = 0.0) -> list[Cell]:
+    def history(self, run_id: int, users: int, rate: float = 0.0, shape: str = "", *, limit: int = 10) -> list[Cell]:
         """What a cell of this run is judged by.
 
         Valid cells of earlier successful runs of the same deployment with the same load, workload, hosts and hardware,
@@ -23,14 +24,16 @@ class History(Database):
         """
         with self._reading() as session:
             run = existing(session, RunRow, run_id)
-            same = _earlier(run, users, rate).where(_alike(run)).limit(limit)
+            same = _earlier(run, users, rate, shape).where(_alike(run)).limit(limit)
             return [cell_of(row) for row in session.scalars(same)]
 
-    def other_kinds(self, run_id: int, users: int, limit: int = 10, *, rate: float = 0.0) -> list[Cell]:
+    def other_kinds(
+        self, run_id: int, users: int, rate: float = 0.0, shape: str = "", *, limit: int = 10
+    ) -> list[Cell]:
         """What ``history`` leaves out, though it is valid and of the same load: of another workload, or elsewhere."""
         with self._reading() as session:
             run = existing(session, RunRow, run_id)
-            other = _earlier(run, users, rate).where(not_(_alike(run))).limit(limit)
+            other = _earlier(run, users, rate, shape).where(not_(_alike(run))).limit(limit)
             return [cell_of(row) for row in session.scalars(other)]
 
     def start_s(self, run_id: int) -> float | None:
@@ -48,13 +51,14 @@ class History(Database):
             return list(session.scalars(same.order_by(RunRow.started_at.desc()).limit(limit)))
 
 
-def _earlier(run: RunRow, users: int, rate: float) -> Select[CellRow]:
+def _earlier(run: RunRow, users: int, rate: float, shape: str) -> Select[CellRow]:
     """Valid cells of one load, of successful runs before this one, newest first. What a sweep tries is no history."""
     return (
         select(CellRow)
         .join(RunRow, RunRow.id == CellRow.run_id)
         .join(RevisionRow, RevisionRow.id == CellRow.revision_id)
         .where(CellRow.deployment == run.deployment, CellRow.users == users, CellRow.rate == rate)
+        .where(CellRow.shape == shape)
         .where(CellRow.started_at < run.started_at, CellRow.validity == Validity.VALID)
         .where(RunRow.state == State.SUCCESS, RunRow.id != run.id, RunRow.point.is_(None))
         .order_by(CellRow.started_at.desc())

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Composite, DeclarativeBase, Mapped, composite, mapped_column
 
 from slipway.results import Distribution
@@ -127,7 +139,7 @@ class CellRow(Base):
 
     __tablename__ = "slipway_cell"
     __table_args__ = (
-        UniqueConstraint("run_id", "users", "rate"),
+        UniqueConstraint("run_id", "users", "rate", "shape"),
         Index(None, "deployment", "users", "started_at"),
         Index(None, "deployment", "revision_id", "started_at"),
     )
@@ -157,6 +169,7 @@ class CellRow(Base):
     server: Mapped[dict[str, float]] = mapped_column(JSON)
     histograms: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     rate: Mapped[float] = mapped_column(Double, server_default="0")
+    shape: Mapped[str] = mapped_column(String(500), server_default=text("''"))
     scheduled: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     goodput: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     gpu: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
@@ -175,7 +188,7 @@ class PointRow(Base):
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     words: Mapped[str] = mapped_column(PlainText)
     settings: Mapped[dict[str, Any]] = mapped_column(JSON)
-    loads: Mapped[list[list[float]]] = mapped_column(JSON)
+    loads: Mapped[list[list[Any]]] = mapped_column(JSON)
     digest: Mapped[str | None] = mapped_column(String(12))
     state: Mapped[str] = mapped_column(String(16))
     cause: Mapped[str] = mapped_column(PlainText)

@@ -129,7 +129,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One point of a sweep. ``loads`` are pairs of users and rate, one of which is 0."""
+    """One point of a sweep. ``loads`` are users, rate and shape: one of them is set."""
 
     sweep_id: int
     """The run of the sweep."""
@@ -137,7 +137,7 @@ class SweepPoint:
     words: str
     """Its settings in words."""
     settings: Mapping[str, Any]
-    loads: Sequence[Sequence[float]]
+    loads: Sequence[Sequence[float | str]]
     digest: str | None
     """Names what is measured, whenever it was; None where the deployment's types refuse the point."""
     state: str = ""
@@ -212,13 +212,14 @@ class Revision:
 class Point:
     """The figures of one cell that are drawn: rates a second, latencies in seconds, None where none was measured.
 
-    ``users`` and ``rate`` are its load, as in a measurement.
+    ``users``, ``rate`` and ``shape`` are its load, as in a measurement.
     """
 
     run_id: int
     revision_id: str
     users: int
     rate: float
+    shape: str
     started_at: datetime
     rehearsal: bool
     validity: str

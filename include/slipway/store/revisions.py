@@ -27,7 +27,7 @@ def workload_id(spec: DeploymentSpec) -> str:
     """12 hexadecimal digits, equal for specs whose benchmarks may be compared: same model, requests and hosts."""
     asked = {name: getattr(spec.benchmark, name) for name in WORKLOAD_FIELDS}
     asked |= {name: value for name in LATER_FIELDS if (value := getattr(spec.benchmark, name))}
-    if any(level.rate for level in spec.benchmark.levels):
+    if any(level.peak and not level.closed for level in spec.benchmark.levels):
         asked["arrivals"] = spec.benchmark.arrivals
     hosts = [[host.address, host.gpus] for host in spec.hosts]
     text = json.dumps([spec.weights.name, asked, hosts], sort_keys=True)

@@ -59,7 +59,7 @@ class Sweeps(Database):
 
     def _rows(self, point: SweepPoint) -> list[Row]:
         found = self.counting_cells(point.sweep_id, point.digest, point.run_id) if point.digest else {}
-        loads = [f"{users:g} users" if users else f"{rate:g} req/s" for users, rate in point.loads] or ["-"]
+        loads = [_load(*each) for each in point.loads] or ["-"]
         return [Row(point.number, point.words, load, point.state, point.cause, found.get(load)) for load in loads]
 
     def last_sweep(self, deployment: str) -> Run | None:
@@ -68,3 +68,8 @@ class Sweeps(Database):
         with self._reading() as session:
             row = session.scalar(of_deployment.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(1))
             return record(Run, row) if row else None
+
+
+def _load(users: float, rate: float, shape: str = "") -> str:
+    """A load in words, as a measurement has it."""
+    return shape or (f"{users:g} users" if users else f"{rate:g} req/s")

@@ -146,6 +146,8 @@ class CellAnswer(Answer):
     """Concurrent users; 0 in an open loop."""
     rate: float
     """Requests a second that were asked for in an open loop; 0 in a closed one."""
+    shape: str
+    """A load that changes over the window, or a trace, in words: `users` or `rate` is then its highest; else empty."""
     spawn_rate: float
     """Users started a second."""
     processes: int

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from slipway.cli import main
-from slipway.results.parquet import REQUESTS_FILE
+from slipway.results.cell import load_window
+from slipway.results.parquet import REQUESTS_FILE, load_cell_requests
 
 TOKEN_S = 0.03
 FILE = """
@@ -88,3 +89,24 @@ def test_a_rate(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["loadtest", str(file), "--rate", "8", "--arrivals", "constant", "--seconds", "2"]) == 0
     said = capsys.readouterr().out
     assert "8 req/s: TTFT p99 from the due time" in said
+
+
+def test_a_trace_is_replayed_and_ends_the_window(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = file.parent / "chat.jsonl"
+    entries = [{"timestamp": 200 * number, "input_length": 3 + number, "output_length": 4} for number in range(8)]
+    trace.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    assert main(["loadtest", str(file), "--trace", str(trace), "--seconds", "9"]) == 0
+    assert "trace chat.jsonl at 1 times its speed" in " ".join(capsys.readouterr().out.split())
+    [folder] = file.parent.glob(".slipway/loadtests/*-trace-*")
+    rows = sorted(load_cell_requests(folder), key=lambda row: row.scheduled_ns)
+    assert [row.asked_prompt_tokens for row in rows] == list(range(3, 11))
+    assert load_window(folder).seconds == pytest.approx(1.4)
+    due = [(row.scheduled_ns - row.connect_us * 1000) / 1e9 for row in rows]
+    assert [at - due[0] for at in due] == pytest.approx([number / 5 for number in range(8)], abs=1e-5)
+
+
+def test_steps_of_a_rate(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["loadtest", str(file), "--steps", "4:1", "4-12:1", "--arrivals", "constant"]) == 0
+    assert "4 req/s for 1 s, 4 to 12 req/s for 1 s" in " ".join(capsys.readouterr().out.split())
+    [folder] = file.parent.glob(".slipway/loadtests/*-steps-*")
+    assert len(list(load_cell_requests(folder))) == 12

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import socket
 import time
 from collections import Counter
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,12 @@ import gevent
 import pytest
 
 from slipway.loadgen.plan import LoadPlan
-from slipway.loadgen.share import IDLE_S, Share, arrivals_ns
+from slipway.loadgen.prompts import Prompt, save_prompts
+from slipway.loadgen.share import IDLE_S, Share
 from slipway.results.cell import Window
+from slipway.results.plan import Trace
 from slipway.results.rows import Row, load_rows
+from slipway.results.shape import Step
 
 
 def _run(plan: LoadPlan, seconds: float) -> list[Row]:
@@ -192,16 +194,49 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(
     assert len(server.conns) == len(rows) >= 4
 
 
-def test_poisson_arrivals_have_the_rate_and_its_spread(plan_for: Any) -> None:
-    plan = plan_for("http://h:1", users=0, rate=50.0, processes=2)
-    due = list(islice(arrivals_ns(plan, 0, random.Random(1), 0), 20_000))
-    gaps = [(after - before) / 1e9 for before, after in pairwise(due)]
-    mean = sum(gaps) / len(gaps)
-    assert mean == pytest.approx(2 / 50, rel=0.03)
-    assert sum((gap - mean) ** 2 for gap in gaps) / len(gaps) == pytest.approx(mean**2, rel=0.06)
+def test_an_open_loop_in_steps(serve: Any, wire: Any, plan_for: Any) -> None:
+    server = serve(lambda call: call.send(*wire.stream(4)))
+    steps = (Step(first=10, last=10, seconds=0.5), Step(first=40, last=40, seconds=0.5))
+    rows = _run(plan_for(server.url, users=0, rate=40.0, steps=steps, arrivals="constant"), 1.0)
+    begun = min(row.scheduled_ns for row in rows)
+    early = sum(row.scheduled_ns - begun < 0.45e9 for row in rows)
+    assert {row.error for row in rows} == {""}
+    assert (early, len(rows)) == (5, 25)
 
 
-def test_constant_arrivals_of_several_processes_interleave(plan_for: Any) -> None:
-    plan = plan_for("http://h:1", users=0, rate=10.0, processes=4, arrivals="constant")
-    due = [at for index in range(4) for at in islice(arrivals_ns(plan, index, random.Random(1), 0), 25)]
-    assert sorted(due) == pytest.approx([at * 100e6 for at in range(100)])
+def test_a_trace_asks_each_request_for_its_own_length(serve: Any, wire: Any, plan_for: Any) -> None:
+    server = serve(lambda call: call.send(*wire.stream(call.asked["max_tokens"])))
+    plan = plan_for(server.url, users=0, trace=Trace(file="t"))
+    traced = [Prompt("a", 1, due_s=0.0, output_tokens=2), Prompt("b c", 2, due_s=0.2, output_tokens=5)]
+    save_prompts(plan.prompts_path, traced)
+    rows = sorted(_run(plan, 0.4), key=lambda row: row.scheduled_ns)
+    assert [call.asked["messages"][0]["content"] for call in server.calls] == ["a", "b c"]
+    assert [(row.asked_prompt_tokens, row.asked_output_tokens, row.output_tokens) for row in rows] == [
+        (1, 2, 2),
+        (2, 5, 5),
+    ]
+    due = [row.scheduled_ns - row.connect_us * 1000 for row in rows]
+    assert due[1] - due[0] == pytest.approx(0.2e9, abs=2000)
+
+
+def test_users_come_and_go_with_the_steps(serve: Any, wire: Any, plan_for: Any) -> None:
+    def behave(call: Any) -> None:
+        time.sleep(0.02)
+        call.send(*wire.stream(4))
+
+    steps = tuple(Step(first=users, last=users, seconds=0.4) for users in (1, 3, 2))
+    plan = plan_for(serve(behave).url, users=3, steps=steps, seconds=1.2)
+    rows = _run(plan, 1.2)
+    begun = min(row.sent_ns for row in rows)
+    seen = [{row.user for row in rows if at <= (row.sent_ns - begun) / 0.4e9 < at + 0.9} for at in range(3)]
+    assert seen == [{0}, {0, 1, 2}, {0, 1}]
+    assert plan.users_mean == 2.0
+
+
+def test_requests_that_were_due_and_never_begun_are_counted(serve: Any, wire: Any, plan_for: Any) -> None:
+    """The whole loop is blocked over the second half of the window."""
+    plan = plan_for(serve(lambda call: call.send(*wire.stream(4))).url, users=0, rate=20.0, arrivals="constant")
+    gevent.spawn_later(0.5, time.sleep, 0.8)
+    _run(plan, 1.0)
+    health = json.loads(Path(plan.folder, f"clients-{os.getpid()}.json").read_text())
+    assert 5 <= health["missed"] <= 10

@@ -110,9 +110,9 @@ def test_a_load_process_without_figures_makes_it_invalid(tmp_path: Path, row: Ma
 
 
 def test_answers_that_ended_early_count_only_where_they_must_not(tmp_path: Path, row: Make) -> None:
-    _cell(tmp_path, _back_to_back(row))
-    assert measure(tmp_path, _plan(tmp_path, output_tokens=5)).reasons == ("100.0% of the answers ended early",)
-    assert measure(tmp_path, _plan(tmp_path, output_tokens=5, ignore_eos=False)).validity == Validity.VALID
+    _cell(tmp_path, [replace(each, asked_output_tokens=5) for each in _back_to_back(row)])
+    assert measure(tmp_path, _plan(tmp_path)).reasons == ("100.0% of the answers ended early",)
+    assert measure(tmp_path, _plan(tmp_path, ignore_eos=False)).validity == Validity.VALID
 
 
 def test_inexact_answers_give_no_itl(tmp_path: Path, row: Make) -> None:

@@ -33,6 +33,7 @@ def test_figures_of_a_fit_client(row: Callable[..., Row]) -> None:
             "inexact_share": 0.0,
             "under_way_mean": 1.0,
             "offered_share": 1.0,
+            "off_schedule_share": 0.0,
             "unstamped_share": 0.0,
             "clock_step_s": 1e-7,
         }
@@ -53,6 +54,17 @@ def test_an_open_loop_offered_what_was_sent_of_what_was_due(row: Callable[..., R
     found = figures(due + late, [Client(0.1, 1.0, 10, 0, 0.0)], users=0, start_ns=SECOND, end_ns=2 * SECOND)
     assert found["offered_share"] == pytest.approx(0.8, abs=0.01)
     assert found["under_way_mean"] == pytest.approx(0.1)
+    assert found["off_schedule_share"] == 0.0
+
+
+def test_an_open_loop_whose_requests_left_late_or_never_was_off_its_schedule(row: Callable[..., Row]) -> None:
+    on_time = [_one_of_a_row(row, at * MS) for at in range(1000, 1091)]
+    late = row(scheduled_ns=1500 * MS, sent_ns=1601 * MS, ended_ns=1700 * MS)
+    long_to_connect = row(scheduled_ns=1700 * MS, sent_ns=1701 * MS, connect_us=150_000, ended_ns=1800 * MS)
+    clients = [Client(0.1, 1.0, 10, 0, 0.0, missed=8)]
+    found = figures([*on_time, late, long_to_connect], clients, users=0, start_ns=SECOND, end_ns=2 * SECOND)
+    assert found["off_schedule_share"] == pytest.approx(10 / 100)
+    assert found["offered_share"] == pytest.approx(0.93)
 
 
 def test_nothing_at_all_is_no_error() -> None:

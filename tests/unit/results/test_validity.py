@@ -14,6 +14,7 @@ FIT = {
     "merged_share": 0.01,
     "inexact_share": 0.0,
     "offered_share": 0.995,
+    "off_schedule_share": 0.0,
     "unstamped_share": 0.0,
     "clock_step_s": 0.0,
 }
@@ -34,6 +35,7 @@ def test_nothing_wrong_is_valid() -> None:
         ("merged_share", 0.2, 0.6, "ITL is smoothed"),
         ("inexact_share", 0.02, 0.6, "unlike their usage"),
         ("offered_share", 0.97, 0.8, "below what was asked"),
+        ("off_schedule_share", 0.02, 0.2, "did not leave within 0.1 s of their time"),
         ("clock_step_s", 0.005, 0.03, "clock was moved"),
     ],
 )

@@ -50,11 +50,13 @@ def test_hosts_and_levels_go_by_their_names(demo):
         "benchmark.levels.1.processes": (1, None),
         "benchmark.levels.1.rate": (0.0, None),
         "benchmark.levels.1.spawn_rate": (1.0, None),
+        "benchmark.levels.1.steps": ([], None),
         "benchmark.levels.1.users": (1, None),
         "benchmark.levels.4.spawn_rate": (4.0, 2.0),
         "benchmark.levels.2.5_per_s.processes": (None, 1),
         "benchmark.levels.2.5_per_s.rate": (None, 2.5),
         "benchmark.levels.2.5_per_s.spawn_rate": (None, 10.0),
+        "benchmark.levels.2.5_per_s.steps": (None, []),
         "benchmark.levels.2.5_per_s.users": (None, 0),
         "hosts.here.gpus": (1, 2),
     }

@@ -115,6 +115,10 @@ def test_all_shipped_deployments_load():
         ("{lock: cpu}", "{lock: ../../etc/passwd}", "environment.lock: String should match pattern"),
         ("levels: [{users: 1}]", "levels: [{users: 1}, {users: 1}]", "two levels have the same load"),
         ("{users: 1}", "{users: 1, rate: 2}", "benchmark.levels.0: give either `users` or `rate`"),
+        ("{users: 1}", "{rate: 1, trace: {file: t}}", "benchmark.levels.0: give either `users` or `rate`, or `steps`"),
+        ("{users: 1}", "{steps: [{rate: 1, users: 1, seconds: 2}]}", "steps.0: give either `users` or `rate`"),
+        ("{users: 1}", "{steps: [{rate: 1, seconds: 2}, {users: 1, seconds: 2}]}", "all of `users`, or all of `rate`"),
+        ("{users: 1}", "{steps: [{rate: 0, seconds: 2}]}", "none of them has any load"),
         ("address: 10.0.0.1}", "address: 10.0.0.1}, {name: a, address: 10.0.0.2}", "name 'a' stands twice"),
         ("address: 10.0.0.1}", "address: 10.0.0.1}, {name: b, address: 10.0.0.1}", "address '10.0.0.1' stands twice"),
         ("address: 10.0.0.1", "address: 127.0.0.1", "hosts: a: Ray replaces 127.0.0.1"),
@@ -229,6 +233,20 @@ class TestOverrides:
         assert changed(users=[]) == [("2.5 req/s", 10, 4)]
         assert changed(rates=[]) == [("10 users", 2, 1)]
         assert changed(rates=[7, 2.5]) == [("10 users", 2, 1), ("7 req/s", 10, 1), ("2.5 req/s", 10, 4)]
+
+    def test_levels_with_a_shape_are_chosen_by_their_load(self):
+        levels = "{users: 1}, {steps: [{rate: 5, to: 20, seconds: 60}]}, {trace: {file: /t/chat.jsonl, speed: 2}}"
+        spec = parsed(MINIMAL.replace("{users: 1}", levels))
+        ramp, trace = "5 to 20 req/s for 60 s", "trace chat.jsonl at 2 times its speed"
+
+        def loads(**conf):
+            return [level.load for level in parse_overrides(conf, spec, DeployOverrides)[0].benchmark.levels]
+
+        assert loads() == ["1 users", ramp, trace]
+        assert loads(users=[], shapes=[trace]) == [trace]
+        assert loads(shapes=[]) == ["1 users"]
+        with pytest.raises(SpecError, match="the file has no level 'x'"):
+            loads(shapes=["x"])
 
     def test_levels_keep_what_the_file_says_of_them(self):
         spec = parsed(MINIMAL.replace("{users: 1}", "{users: 10, spawn_rate: 2, processes: 8}"))

@@ -363,6 +363,16 @@ class TestCells:
         assert [cell.artifacts for cell in store.cells(run)] == ["/0/2.0", "/0/12.5", "/10/0.0"]
         assert [cell.measurement.load for cell in store.cells(run)] == ["2 req/s", "12.5 req/s", "10 users"]
 
+    def test_shapes_are_loads_of_their_own(self, store: Store) -> None:
+        run = begin(store)
+        for shape in ("", "2 req/s for 9 s", "2 to 1 req/s for 9 s", "2 req/s for 9 s"):
+            store.record_cell(run, replace(MEASURED, users=0, rate=2.0, shape=shape), f"/{shape}")
+        assert [cell.measurement.load for cell in store.cells(run)] == [
+            "2 req/s",
+            "2 req/s for 9 s",
+            "2 to 1 req/s for 9 s",
+        ]
+
     def test_levels_recorded_at_once_are_all_kept(self, store: Store) -> None:
         run = begin(store)
         together(lambda number: store.record_cell(run, replace(MEASURED, users=1 + number % 4), f"/{number}"))

@@ -57,7 +57,7 @@ function SideBySide({ runs }: { runs: WholeRunAnswer[] }) {
   const say = useWords();
   const lines = runs.flatMap(({ run, cells }) => {
     const points = cells.flatMap((cell) =>
-      cell.ttft && cell.validity !== "invalid" ? [{ users: cell.users, rate: cell.rate, x: cell.output_tokens_per_s, y: cell.ttft.p95 }] : [],
+      cell.ttft && cell.validity !== "invalid" ? [{ users: cell.users, rate: cell.rate, shape: cell.shape, x: cell.output_tokens_per_s, y: cell.ttft.p95 }] : [],
     );
     return points.length ? [{ name: say("runN", { id: run.id }), points }] : [];
   });
