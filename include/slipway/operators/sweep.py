@@ -52,7 +52,7 @@ def begin_sweep(store: Store, run_id: int, spec: DeploymentSpec, lock: str) -> l
             number=point.number,
             words=point.words,
             settings=point.settings,
-            loads=[(level.users, level.rate, level.shape) for level in point.spec.benchmark.levels] if point.spec else [],
+            loads=[(each.users, each.rate, each.shape) for each in point.spec.benchmark.levels] if point.spec else [],
             digest=point_digest(point.spec, lock) if point.spec else None,
         )
         for point in found

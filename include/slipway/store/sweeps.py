@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import delete, select, update
 
@@ -59,7 +60,7 @@ class Sweeps(Database):
 
     def _rows(self, point: SweepPoint) -> list[Row]:
         found = self.counting_cells(point.sweep_id, point.digest, point.run_id) if point.digest else {}
-        loads = [_load(*each) for each in point.loads] or ["-"]
+        loads = [_load(each) for each in point.loads] or ["-"]
         return [Row(point.number, point.words, load, point.state, point.cause, found.get(load)) for load in loads]
 
     def last_sweep(self, deployment: str) -> Run | None:
@@ -70,6 +71,7 @@ class Sweeps(Database):
             return record(Run, row) if row else None
 
 
-def _load(users: float, rate: float, shape: str = "") -> str:
-    """A load in words, as a measurement has it."""
+def _load(asked: Sequence[Any]) -> str:
+    """A load in words, as a measurement has it; points of an earlier version have no shape."""
+    users, rate, shape = (*asked, "")[:3]
     return shape or (f"{users:g} users" if users else f"{rate:g} req/s")
