@@ -16,7 +16,7 @@ LOCK = 0x51197A7
 """The key of PostgreSQL's advisory lock on migrations; in SQLite the writing transaction is the lock."""
 MIGRATIONS = Path(__file__).with_name("migrations")
 VERSION_TABLE = "slipway_version"
-RELEASES = {"0.1.0": "0007"}
+RELEASES = {"0.1.0": "0008"}
 """The revision that each release of Slipway brought, where it changed."""
 
 
