@@ -3,16 +3,14 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, ONCE, asset, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, ONCE, asset, dag_arguments, deployments, of_load
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import EnvironmentOperator, ReadyOperator, SmokeOperator
 
 for spec in deployments():
     with DAG(**dag_arguments(spec, "benchmark", __doc__)) as dag:
         resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="benchmark", **IN_TURN)
-        benchmark = BenchmarkOperator.partial(
-            task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.load }}"
-        ).expand(load=resolve.output)
+        benchmark = BenchmarkOperator.partial(task_id="benchmark", **of_load(spec, "load")).expand(load=resolve.output)
         chain(
             resolve,
             EnvironmentOperator(task_id="environment"),

@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, LAST, ONCE, asset, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, LAST, ONCE, asset, dag_arguments, deployments, of_load
 from slipway.operators.redeploy import PromoteOperator, RestoreOperator, approval
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import (
@@ -20,9 +20,7 @@ from slipway.operators.stages import (
 for spec in deployments():
     with DAG(**dag_arguments(spec, "deploy", __doc__)) as dag:
         resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="deploy", **IN_TURN)
-        benchmark = BenchmarkOperator.partial(
-            task_id="benchmark", max_active_tis_per_dagrun=1, map_index_template="{{ task.load }}"
-        ).expand(load=resolve.output)
+        benchmark = BenchmarkOperator.partial(task_id="benchmark", **of_load(spec, "load")).expand(load=resolve.output)
         environment, weights = EnvironmentOperator(task_id="environment"), WeightsOperator(task_id="weights")
         promote = PromoteOperator(task_id="promote", outlets=[asset(spec)])
         chain(

@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, chain
 
-from slipway.operators.dag import IN_TURN, LAST, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, LAST, dag_arguments, deployments, of_load
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import PreflightOperator
 from slipway.operators.sweep import PointOperator, SweepReportOperator, SweepRestoreOperator
@@ -10,9 +10,7 @@ from slipway.operators.sweep import PointOperator, SweepReportOperator, SweepRes
 for spec in deployments("sweep"):
     with DAG(**dag_arguments(spec, "sweep", __doc__)) as dag:
         resolve = ResolveOperator(task_id="resolve", deployment=spec.name, job="sweep", **IN_TURN)
-        point = PointOperator.partial(
-            task_id="point", max_active_tis_per_dagrun=1, map_index_template="{{ task.point }}"
-        ).expand(point=resolve.output)
+        point = PointOperator.partial(task_id="point", **of_load(spec, "point")).expand(point=resolve.output)
         chain(
             resolve,
             PreflightOperator(task_id="preflight"),

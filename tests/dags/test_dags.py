@@ -258,3 +258,20 @@ def test_files_only_wire(path):
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert all(module == "airflow.sdk" or module.startswith("slipway.operators") for module in modules)
+
+
+def test_pool_and_queue_are_those_of_the_file(tmp_path, monkeypatch):
+    """Every task is of the pool; only those that make load are on the queue."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    text = (ROOT / "include" / "deployments" / "demo.yaml").read_text()
+    changed = text.replace("rehearsal: true\n", "rehearsal: true\npool: gpus\n", 1)
+    (tmp_path / "demo.yaml").write_text(changed.replace("benchmark:\n", "benchmark:\n  queue: load\n", 1))
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__DEPLOYMENTS_FOLDER", str(tmp_path))
+    found = DagBag(ROOT / "dags")
+    for job in ("deploy", "benchmark", "teardown", "preflight"):
+        tasks = found.dags[f"demo.{job}"].tasks
+        assert {task.pool for task in tasks} == {"gpus"}
+        assert {task.task_id for task in tasks if task.queue == "load"} <= {"benchmark"}
+    assert found.dags["demo.deploy"].get_task("benchmark").queue == "load"
+    assert found.dags["demo.benchmark"].get_task("benchmark").queue == "load"

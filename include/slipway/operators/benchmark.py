@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from slipway.errors import SpecError
+from slipway.operators.metrics import send_cell
 from slipway.operators.recording import Recording, recorded
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class BenchmarkOperator(BaseOperator):
         recording.store.record_cell(recording.run_id, cell, str(folder), try_number=try_number)
         recording.detail = {"load": cell.load, "validity": cell.validity, "reasons": list(cell.reasons)}
         self.log.info("%s: %.1f output tokens/s, %s", cell.load, cell.output_tokens_per_s, cell.validity)
+        send_cell(recording.spec.name, cell)
         return cell
 
     def _age_out(self) -> None:

@@ -63,9 +63,15 @@ def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
         "catchup": False,
         "max_active_runs": 1 if spec.when_busy == "wait" else AT_ONCE,
         "render_template_as_native_obj": False,
-        "default_args": {"owner": "slipway", **RETRY},
+        "default_args": {"owner": "slipway", "pool": spec.pool, **RETRY},
         **_callbacks(job),
     }
+
+
+def of_load(spec: DeploymentSpec, title: str) -> dict[str, Any]:
+    """Arguments of a mapped task that makes load: its parts in turn, each named by ``title``, on the queue for load."""
+    queue = {"queue": spec.benchmark.queue} if spec.benchmark.queue else {}
+    return {"max_active_tis_per_dagrun": 1, "map_index_template": f"{{{{ task.{title} }}}}", **queue}
 
 
 def _callbacks(job: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.errors import SlipwayError
 from slipway.operators.failure import as_airflow
 from slipway.operators.lease import held
+from slipway.operators.metrics import timed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -111,7 +112,7 @@ def stage_of(
     recording = Recording(store, run_id, revision_id, spec=spec, lock=lock, stage_id=row)
     purpose = f"{store.run_by_id(holder or run_id).job} ({stage})"
     try:
-        with held(store, holder or run_id, spec, purpose):
+        with held(store, holder or run_id, spec, purpose), timed(spec.name, stage):
             yield recording
     except SlipwayError as error:
         explain_failure(recording, stage, try_number, error)

@@ -193,6 +193,9 @@ class BenchmarkSpec(Part):
     user says first is asked."""
     shared_prefix_tokens: int = Field(default=0, ge=0, le=1_000_000)
     """How many tokens at the beginning of each synthetic prompt all prompts of a level share."""
+    queue: str | None = Field(default=None, min_length=1, max_length=250)
+    """Airflow's queue of the tasks that make load: with the CeleryExecutor, only workers that take from it make load,
+    and so on machines of their own. By default the queue of all tasks."""
     slo: SloSpec | None = None
     """Limits for each request: with them each cell states its goodput, the requests that kept all of them."""
 

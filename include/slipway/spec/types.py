@@ -144,6 +144,9 @@ class DeploymentSpec(Part):
     """A sentence or two, shown in Airflow."""
     tags: tuple[str, ...] = ()
     """Further tags of the DAGs."""
+    pool: str = Field(default="default_pool", min_length=1, max_length=250)
+    """Airflow's pool of the tasks of these DAGs, which bounds how many run at once. It must be there; make it with
+    `airflow pools set --include-deferred`."""
     rehearsal: bool = False
     """The true software on CPU, without a GPU. Everything that it records is marked as a rehearsal."""
     root: str = "/var/lib/slipway"

@@ -89,6 +89,7 @@ class TestTheServices:
         assert profiles == {
             "": {"postgres", "airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"},
             "celery": {"redis", "worker"},
+            "load": {"redis", "load-worker"},
             "rehearsal": {"host-one", "host-two", "rehearsal-init"},
             "router": {"router"},
         }
@@ -249,6 +250,7 @@ class TestTheCommands:
 
     def test_a_worker_is_asked_by_celery_itself(self, compose: Any) -> None:
         kind, line = compose.services["worker"]["healthcheck"]["test"]
+        assert compose.services["load-worker"]["healthcheck"]["test"] == [kind, line]
         words = shlex.split(line)
         module, _dot, name = words[2].rpartition(".")
         assert (kind, words[:2], words[3:5]) == ("CMD-SHELL", ["celery", "--app"], ["inspect", "ping"])
