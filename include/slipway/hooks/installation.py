@@ -35,6 +35,8 @@ def examine() -> Iterator[tuple[str, Finding]]:
     yield "deployments", faults or ok(f"{len(specs)} in {settings.deployments_folder()}")
     for name in connections_of(specs):
         yield f"connection {name}", connection(name)
+    for name in sorted({spec.pool for spec in specs}):
+        yield f"pool {name}", pool(name)
     for name, job in PARTS.items():
         yield name, alive(name, job)
 
@@ -202,6 +204,23 @@ def connection(name: str) -> Finding:
             f"ssh to {found.host}, without a host key", "put `host_key` into its extra fields: `ssh-keyscan HOST`"
         )
     return ok(f"{found.conn_type} to {found.host or 'a service'}")
+
+
+def pool(name: str) -> Finding:
+    from airflow.models.pool import Pool
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        found = Pool.get_pool(name)
+    except SQLAlchemyError as error:
+        return fail(str(error).splitlines()[0], "mend Airflow's database first")
+    if found is None:
+        return fail("not there: its tasks never run", f"airflow pools set {name} SLOTS TEXT --include-deferred")
+    slots = "any number of slots" if found.slots == -1 else f"{found.slots} slots"
+    if name != Pool.DEFAULT_POOL_NAME and not found.include_deferred:
+        next_step = f"airflow pools set {name} {found.slots} TEXT --include-deferred"
+        return warn(f"{slots}, but a server that is waited for holds none", next_step)
+    return ok(slots)
 
 
 def alive(name: str, job_type: str) -> Finding:

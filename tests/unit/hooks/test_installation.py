@@ -119,3 +119,16 @@ def test_a_part_whose_heart_stands_still(monkeypatch: pytest.MonkeyPatch, is_ali
         found = installation.alive(name, job)
         assert found.state is state
         assert state is State.OK or f"airflow {name}" in found.next_step
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        (None, State.FAIL),
+        (SimpleNamespace(slots=2, include_deferred=True), State.OK),
+        (SimpleNamespace(slots=2, include_deferred=False), State.WARN),
+    ],
+)
+def test_a_pool_that_bounds_what_it_should(monkeypatch: pytest.MonkeyPatch, found: object, state: State) -> None:
+    monkeypatch.setattr("airflow.models.pool.Pool.get_pool", lambda name: found)
+    assert installation.pool("gpus").state is state
