@@ -27,7 +27,10 @@ class Histogram:
 
 def histogram(values: Iterable[float]) -> Histogram | None:
     """Of times in seconds; None where there is none."""
-    return _dense(Counter(map(_bucket, values)))
+    counted: Counter[int] = Counter()
+    for value, count in Counter(values).items():  # many gaps are the same number of microseconds
+        counted[_bucket(value)] += count
+    return _dense(counted)
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram | None:

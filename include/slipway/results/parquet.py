@@ -28,7 +28,7 @@ def keep_requests(folder: Path) -> None:
     """Turn the rows that the load processes left into one Parquet file. Does nothing where that was done."""
     written, whole = sorted(folder.glob(ROWS_FILES)), folder / REQUESTS_FILE
     if written and not whole.exists():
-        save_requests(whole, load_rows(folder))
+        _save(whole, _batches_of(written))
     for path in written:
         path.unlink()
 
@@ -41,15 +41,43 @@ def load_cell_requests(folder: Path) -> Iterator[Row]:
 
 def save_requests(path: Path, rows: Iterable[Row]) -> None:
     """Write the file whole, or not at all."""
-    import pyarrow
+    _save(path, _batches(rows))
+
+
+def _save(path: Path, batches: Iterable[pyarrow.RecordBatch]) -> None:
     import pyarrow.parquet
 
-    schema, left, unfinished = _schema(), iter(rows), path.with_suffix(".unfinished")
-    with pyarrow.parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
-        while batch := list(islice(left, ROWS_AT_ONCE)):
-            columns = {name: [getattr(row, name) for row in batch] for name in NAMES}
-            writer.write_batch(pyarrow.RecordBatch.from_pydict(columns, schema=schema))
+    unfinished = path.with_suffix(".unfinished")
+    with pyarrow.parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
     unfinished.replace(path)
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[pyarrow.RecordBatch]:
+    import pyarrow
+
+    left = iter(rows)
+    while batch := list(islice(left, ROWS_AT_ONCE)):
+        columns = {name: [getattr(row, name) for row in batch] for name in NAMES}
+        yield pyarrow.RecordBatch.from_pydict(columns, schema=_schema())
+
+
+def _batches_of(files: Iterable[Path]) -> Iterator[pyarrow.RecordBatch]:
+    """The rows of the load processes' files as they are, without a Python object for each. Raises LoadTestFailed."""
+    import pyarrow
+    import pyarrow.json
+
+    parse = pyarrow.json.ParseOptions(explicit_schema=_schema(), unexpected_field_behavior="error")
+    read = pyarrow.json.ReadOptions(use_threads=False)
+    for path in files:
+        try:
+            for batch in pyarrow.json.open_json(path, read, parse):
+                yield pyarrow.RecordBatch.from_arrays([batch.column(name) for name in NAMES], schema=_schema())
+        except pyarrow.ArrowException as error:
+            for _ in load_rows(path.parent):
+                pass  # names the line that is broken
+            raise LoadTestFailed(f"{path}: {error}", hint="its load process was killed while it wrote") from error
 
 
 def load_requests(path: Path) -> Iterator[Row]:

@@ -75,12 +75,13 @@ class Row:
 
 
 NAMES = tuple(field.name for field in fields(Row))
+ALL_NAMES = frozenset(NAMES)
 
 
 def parse_row(line: str) -> Row:
     """Raises ValueError where the line is not a row."""
     read = json.loads(line)
-    if not isinstance(read, dict) or read.keys() != set(NAMES):
+    if not isinstance(read, dict) or read.keys() != ALL_NAMES:
         raise ValueError("not a row of a load test")
     return Row(**read)
 
