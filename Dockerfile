@@ -8,8 +8,8 @@ RUN groupadd --gid 10001 slipway \
 # An index of your own, where pip's default is out of reach.
 ARG PIP_INDEX_URL
 WORKDIR /opt/slipway
-COPY requirements.txt requirements-executors.txt ./
-RUN pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt --requirement requirements-executors.txt
+COPY requirements-image.txt ./
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements-image.txt
 COPY pyproject.toml README.md ./
 COPY include/slipway include/slipway
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .

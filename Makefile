@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev check test test-faults model demo down hosts-up hosts-down secrets clean lock docs page
+.PHONY: help venv dev check test test-faults test-production model demo down hosts-up hosts-down secrets clean lock docs page
 
 PYTHON ?= python3.11
 DEPLOYMENT ?= include/deployments/demo.yaml
@@ -43,6 +43,11 @@ test: check model ## Everything: check, integration tests, the end-to-end run
 test-faults: dev model ## Provoke every fault for real, and see whether its cause is named
 	$(BIN)/python -m pytest -n 2 tests/faults
 
+test-production: dev model ## Run docker-compose.yaml's services without Docker, and kill each in the middle (as root)
+	@command -v redis-server >/dev/null && [ -x /usr/lib/postgresql/15/bin/postgres ] \
+		|| { echo "install redis-server and postgresql-15 first" >&2; exit 2; }
+	$(BIN)/python -m pytest -s tests/production
+
 model: $(MODEL)/config.json $(TINY)/config.json ## Make the models of demo and rehearsal, where they are missing
 
 demo: venv model ## Deploy, check and measure the demo, on real parts
@@ -62,11 +67,14 @@ clean: down ## Stop everything, then remove .slipway with all results
 	@if [ -d $(STATE)/hosts ]; then $(PYTHON) tests/testbed/hosts.py down; fi
 	rm -rf $(STATE)
 
-lock: dev ## Resolve requirements.txt, requirements-executors.txt and requirements-dev.txt anew
+lock: dev ## Resolve the pins in requirements*.txt anew
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		-c requirements.txt requirements-executors.in -o requirements-executors.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_28 -c requirements.txt -c requirements-executors.txt \
+		requirements.in requirements-executors.in -o requirements-image.txt
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		-c requirements.txt requirements-dev.in -o requirements-dev.txt
 

@@ -71,9 +71,16 @@ def test_the_executors_pins_go_with_the_others() -> None:
     assert {"celery", "redis", "kubernetes"} <= set(pins[1])
 
 
+def test_the_image_has_these_very_pins_each_with_its_hashes(instructions: list[tuple[str, str]]) -> None:
+    assert "--require-hashes --requirement requirements-image.txt" in arguments(instructions, "RUN")[1]
+    assert _pins("requirements-image.txt") == _pins("requirements.txt") | _pins("requirements-executors.txt")
+    pins = re.split(r"\n(?=\S)", (ROOT / "requirements-image.txt").read_text().strip())
+    assert [pin for pin in pins if not pin.startswith("#") and "--hash=sha256:" not in pin] == []
+
+
 def _pins(file: str) -> dict[str, str]:
     lines = [line.partition(" ")[0] for line in (ROOT / file).read_text().splitlines() if "==" in line]
-    return dict(line.split("==") for line in lines)
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
 @pytest.mark.parametrize("name", ["apache-airflow==3.3.2", "locust==", "psycopg==", "psycopg-binary==", "setuptools=="])
