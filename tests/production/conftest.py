@@ -1,0 +1,1 @@
+from two_hosts.conftest import bed, deployment, lines, opened, spec  # noqa: F401
