@@ -81,7 +81,7 @@ class Asking:
 def address(base_url: str) -> tuple[str, int]:
     """Host and port to connect to."""
     parts = urlsplit(base_url)
-    return parts.hostname or "", parts.port or 80
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _head(plan: LoadPlan) -> str:

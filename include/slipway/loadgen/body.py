@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 LONGEST_HEAD = 64 * 1024
 END_OF_HEAD = b"\r\n\r\n"
@@ -25,9 +27,15 @@ class Head:
 
     @property
     def retry_after_s(self) -> float:
-        """0 where the server gave none, or gave a date."""
+        """From now on, also where the server gave a date; 0 where it gave none, or one that is past."""
         value = self.headers.get(b"retry-after", b"")
-        return float(value) if value.isdigit() else 0.0
+        if value.isdigit() or not value:
+            return float(value or 0)
+        try:
+            moment = parsedate_to_datetime(value.decode("latin-1"))
+        except ValueError:
+            return 0.0
+        return max(0.0, moment.timestamp() - time.time())
 
 
 def parse_head(text: bytes) -> Head:

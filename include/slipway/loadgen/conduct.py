@@ -19,6 +19,7 @@ import psutil
 from gevent.event import Event
 
 from slipway.loadgen.ask import address
+from slipway.loadgen.tls import open_context
 from slipway.results.cell import METRICS_FILES, WINDOW_FILE, Window
 from slipway.results.plan import LoadPlan
 from slipway.results.prometheus import reading
@@ -51,6 +52,7 @@ class Conductor:
         self._all_done = Event()
         self._tallies: dict[str, Tally] = {}
         self._phase = "spawning"
+        self._tls = open_context(plan.base_url, plan.ca_file)
         environment.process_exit_code = UNFINISHED
 
     def begin(self) -> None:
@@ -127,7 +129,10 @@ class Conductor:
 
     def _ask_metrics(self) -> bytes | None:
         """The text of ``/metrics``; None where there is none."""
-        link = http.client.HTTPConnection(*address(self._plan.base_url), timeout=10)
+        where = address(self._plan.base_url)
+        link = http.client.HTTPConnection(*where, timeout=10)
+        if self._tls:
+            link = http.client.HTTPSConnection(*where, timeout=10, context=self._tls)
         try:
             link.request("GET", "/metrics")
             answer = link.getresponse()

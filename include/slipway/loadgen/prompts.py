@@ -19,6 +19,7 @@ from typing import Any, Literal
 import httpx
 
 from slipway.errors import LoadTestFailed
+from slipway.loadgen.tls import open_context
 
 _WORDS = """
     about above across after again air almost along also always another answer around away back because before began
@@ -72,6 +73,7 @@ def make_prompts(
     endpoint: Literal["chat", "completions"],
     *,
     api_key: str | None = None,
+    ca_file: str | None = None,
     shared: int = 0,
 ) -> list[Prompt]:
     """``count`` different prompts of exactly ``tokens`` tokens each, of which the first ``shared`` are the same.
@@ -81,7 +83,7 @@ def make_prompts(
     words melt into the template, only prompts are taken with which the whole request has the usual number of tokens.
     Raises LoadTestFailed where the server does not tokenize, or no such prompt is found.
     """
-    with _open_tokenizer(base_url, model, endpoint, api_key) as tokenizer:
+    with _open_tokenizer(base_url, model, endpoint, api_key, ca_file) as tokenizer:
         chance = random.Random(f"{seed}")  # noqa: S311 - draws words, keeps no secret
         lead = _lead(tokenizer, shared, chance)
         texts = _collect(tokenizer, tokens, count, chance, lead)
@@ -95,9 +97,10 @@ def count_prompts(
     endpoint: Literal["chat", "completions"],
     *,
     api_key: str | None = None,
+    ca_file: str | None = None,
 ) -> list[Prompt]:
     """Texts of a data set as prompts, counted by the server. Raises LoadTestFailed where it does not tokenize."""
-    with _open_tokenizer(base_url, model, endpoint, api_key) as tokenizer, ThreadPoolExecutor(AT_ONCE) as pool:
+    with _open_tokenizer(base_url, model, endpoint, api_key, ca_file) as tokenizer, ThreadPoolExecutor(AT_ONCE) as pool:
         count = (lambda text: len(tokenizer.ids(text))) if tokenizer.chat else tokenizer.count
         return [Prompt(text, tokens) for text, tokens in zip(texts, pool.map(count, texts), strict=True)]
 
@@ -110,10 +113,11 @@ def fit_prompts(
     endpoint: Literal["chat", "completions"],
     *,
     api_key: str | None = None,
+    ca_file: str | None = None,
 ) -> list[Prompt]:
     """A prompt for each length, in tokens as :func:`make_prompts` counts them, and counted once more: where words melt
     together at the cut, it may have a token more or less. Raises LoadTestFailed where the server does not tokenize."""
-    with _open_tokenizer(base_url, model, endpoint, api_key) as tokenizer, ThreadPoolExecutor(AT_ONCE) as pool:
+    with _open_tokenizer(base_url, model, endpoint, api_key, ca_file) as tokenizer, ThreadPoolExecutor(AT_ONCE) as pool:
         chance = random.Random(f"{seed}")  # noqa: S311 - draws words, keeps no secret
         specials = 0 if tokenizer.chat else tokenizer.count("")
 
@@ -126,9 +130,12 @@ def fit_prompts(
 
 
 @contextmanager
-def _open_tokenizer(base_url: str, model: str, endpoint: str, api_key: str | None) -> Iterator[_Tokenizer]:
+def _open_tokenizer(
+    base_url: str, model: str, endpoint: str, api_key: str | None, ca_file: str | None
+) -> Iterator[_Tokenizer]:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    with httpx.Client(base_url=base_url, headers=headers, timeout=60, trust_env=False) as client:
+    checked = open_context(base_url, ca_file) or True
+    with httpx.Client(base_url=base_url, headers=headers, timeout=60, trust_env=False, verify=checked) as client:
         yield _Tokenizer(client, model, chat=endpoint == "chat")
 
 

@@ -18,6 +18,7 @@ from slipway.loadgen.answer import Answer
 from slipway.loadgen.ask import Asking, Request, address
 from slipway.loadgen.prompts import load_prompts
 from slipway.loadgen.schedule import Schedule
+from slipway.loadgen.tls import open_context
 from slipway.loadgen.transport import Line, Transport, connect_error
 from slipway.results.cell import Window
 from slipway.results.plan import LoadPlan
@@ -45,7 +46,7 @@ class Share:
     def __init__(self, plan: LoadPlan, *, index: int = 0, heard: Heard | None = None) -> None:
         self._plan = plan
         self._heard = heard
-        self._transport = Transport(*address(plan.base_url))
+        self._transport = Transport(*address(plan.base_url), open_context(plan.base_url, plan.ca_file))
         prompts = load_prompts(plan.prompts_path)
         self._asking = Asking(plan, prompts, offset=max(index, 0), step=plan.processes)
         rows = Path(plan.folder, f"rows-{os.getpid()}.jsonl")

@@ -66,13 +66,15 @@ def played(entries: Sequence[Entry], plan: LoadPlan) -> list[Entry]:
     return found
 
 
-def traced_prompts(plan: LoadPlan, entries: Sequence[Entry], seed: int, *, api_key: str | None) -> list[Prompt]:
+def traced_prompts(
+    plan: LoadPlan, entries: Sequence[Entry], seed: int, *, api_key: str | None, ca_file: str | None
+) -> list[Prompt]:
     """A prompt for each request: its own text, else random words of its length. Raises LoadTestFailed."""
     server = plan.base_url, plan.model
     told = [entry.text for entry in entries if entry.text]
     lengths = [entry.input_tokens for entry in entries if not entry.text]
-    texts = iter(count_prompts(*server, told, plan.endpoint, api_key=api_key))
-    made = iter(fit_prompts(*server, lengths, seed, plan.endpoint, api_key=api_key))
+    texts = iter(count_prompts(*server, told, plan.endpoint, api_key=api_key, ca_file=ca_file))
+    made = iter(fit_prompts(*server, lengths, seed, plan.endpoint, api_key=api_key, ca_file=ca_file))
     return [
         replace(next(texts if entry.text else made), due_s=entry.due_s, output_tokens=entry.output_tokens)
         for entry in entries

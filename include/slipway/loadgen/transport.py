@@ -1,11 +1,12 @@
 """One epoll for all users of a process: each token costs one ``recvmsg``, and a greenlet is woken once an answer.
 
 The kernel stamps each segment when it reaches the host (``SO_TIMESTAMPNS``), so a late reader still knows when a token
-came. gevent's hub watches the epoll as one file descriptor.
+came. gevent's hub watches the epoll as one file descriptor. TLS lies between, in memory.
 """
 
 from __future__ import annotations
 
+import ssl
 import struct
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from gevent import socket as green
 from gevent.hub import Waiter
 
 from slipway.loadgen.answer import Answer
+from slipway.loadgen.tls import Channel
 from slipway.results.rows import CUT
 
 SO_TIMESTAMPNS = 35
@@ -31,10 +33,11 @@ _READABLE = 1
 class Line:
     """One user's connection, which carries one request at a time."""
 
-    __slots__ = ("answer", "deadline_ns", "sock", "waiter")
+    __slots__ = ("answer", "channel", "deadline_ns", "sock", "waiter")
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, channel: Channel | None = None) -> None:
         self.sock = sock
+        self.channel = channel
         self.answer: Answer | None = None
         self.deadline_ns = 0
         self.waiter: Any = None
@@ -45,10 +48,12 @@ class Line:
 
 
 class Transport:
-    """All connections of a process. ``reads`` and ``unstamped_reads`` count what the kernel gave."""
+    """All connections of a process; with ``tls`` they are encrypted. ``reads`` and ``unstamped_reads`` count what the
+    kernel gave."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.address = (host, port)
+        self._tls = tls
         self.reads = self.unstamped_reads = 0
         self._lines: dict[int, Line] = {}
         self._polled_ns = time.time_ns()
@@ -64,14 +69,26 @@ class Transport:
     def connect(self, timeout_s: float) -> Line:
         """A new connection. Raises OSError; :func:`connect_error` names its kind."""
         joined = green.create_connection(self.address, timeout=timeout_s)
+        channel = self._secured(joined, timeout_s)
         sock = _socket(joined.family, joined.type, fileno=joined.detach())
         sock.setblocking(False)
         sock.setsockopt(green.IPPROTO_TCP, green.TCP_NODELAY, 1)
         sock.setsockopt(green.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        line = Line(sock)
+        line = Line(sock, channel)
         self._lines[sock.fileno()] = line
         self._epoll.register(sock.fileno(), _READABLE)
         return line
+
+    def _secured(self, joined: Any, timeout_s: float) -> Channel | None:
+        if self._tls is None:
+            return None
+        channel = Channel(self._tls, self.address[0])
+        try:
+            channel.shake_hands(joined, timeout_s)
+        except OSError:
+            joined.close()
+            raise
+        return channel
 
     def exchange(self, line: Line, request: bytes, answer: Answer, timeout_s: float) -> None:
         """Send a request and wait until ``answer`` is over, ``timeout_s`` at most."""
@@ -109,7 +126,7 @@ class Transport:
         self._stamped.close()
 
     def _send(self, line: Line, request: bytes, answer: Answer) -> None:
-        left = memoryview(request)
+        left = memoryview(line.channel.seal(request) if line.channel else request)
         while left and not answer.ended_ns:
             try:
                 left = left[line.sock.send(left) :]
@@ -126,11 +143,23 @@ class Transport:
             line = self._lines[fd]
             answer = line.answer
             if answer is None:
-                self.hang_up(line)  # between two requests there is nothing to read but the server's goodbye
+                self._read_between(line)
             elif not answer.ended_ns and self._read(line, answer, since_ns):
                 ended.append(line)
         for line in ended:
             line.waiter.switch(None)
+
+    def _read_between(self, line: Line) -> None:
+        """Between two requests there is nothing to read but the server's goodbye, and what TLS says to itself."""
+        try:
+            data = line.sock.recv(READ_BYTES)
+            if data and line.channel and line.channel.open(data) == (b"", False):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.hang_up(line)
 
     def _read(self, line: Line, answer: Answer, since_ns: int) -> bool:
         """One read into an answer; answers whether it is over."""
@@ -147,15 +176,20 @@ class Transport:
         self.reads += 1
         if control:
             seconds, nanoseconds = _STAMP.unpack(control[0][2])
-            return answer.feed(data, seconds * 1_000_000_000 + nanoseconds, since_ns)
-        self.unstamped_reads += 1
-        return answer.feed(data, time.time_ns(), since_ns)
+            stamp_ns = seconds * 1_000_000_000 + nanoseconds
+        else:
+            self.unstamped_reads += 1
+            stamp_ns = time.time_ns()
+        if line.channel:
+            return _feed_opened(line.channel, answer, data, stamp_ns, since_ns)
+        return answer.feed(data, stamp_ns, since_ns)
 
     def _sweep(self) -> None:
         now_ns = time.time_ns()
         for line in list(self._lines.values()):
             if line.answer is not None and now_ns > line.deadline_ns:
-                self._end(line, line.answer, "timeout", f"{line.answer.tokens} tokens had come")
+                kind = late_kind(line.answer, now_ns, line.deadline_ns)
+                self._end(line, line.answer, kind, f"{line.answer.tokens} tokens had come")
 
     def _cut_all(self) -> None:
         for line in list(self._lines.values()):
@@ -170,11 +204,37 @@ class Transport:
 
 def connect_error(error: OSError) -> str:
     """The kind of failure of a connection that could not be made."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "tls_certificate"
+    if isinstance(error, ssl.SSLError):
+        return "tls_failed"
     if isinstance(error, ConnectionRefusedError):
         return "connect_refused"
     if isinstance(error, TimeoutError):
         return "connect_timeout"
     return "connect_reset" if isinstance(error, ConnectionResetError) else "connect_failed"
+
+
+def late_kind(answer: Answer, now_ns: int, deadline_ns: int) -> str:
+    """Why a request is not over at its deadline: no head came, nothing new for half of its time, or it is slow."""
+    if answer.head is None:
+        return "slow_header"
+    newest_ns = max(answer.sent_ns, answer.first_event_ns, answer.last_token_ns)
+    return "stalled" if now_ns - newest_ns > (deadline_ns - answer.sent_ns) / 2 else "timeout"
+
+
+def _feed_opened(channel: Channel, answer: Answer, data: bytes, stamp_ns: int, since_ns: int) -> bool:
+    """What one read of an encrypted connection completes; answers whether the answer is over."""
+    try:
+        opened, closed = channel.open(data)
+    except ssl.SSLError as error:
+        answer.fail("tls_failed", str(error), stamp_ns)
+        return True
+    if opened and answer.feed(opened, stamp_ns, since_ns):
+        return True
+    if closed:
+        answer.hang_up(stamp_ns)
+    return bool(answer.ended_ns)
 
 
 def _wait_until_writable(line: Line) -> None:

@@ -37,6 +37,7 @@ class LoadPlan:
     window of ``seconds`` begins ``warmup_s`` after all users are there. Durations are seconds. With ``steps`` the load
     changes inside the window, and ``users`` or ``rate`` is its highest; a ``trace`` stands for both, and its prompts
     bring the times at which they are due. ``shape`` says either in words.
+    An ``https`` server must prove itself by the certificates in ``ca_file``, else by the system's.
     ``api_key_env`` names the variable that holds the server's key; the key itself is never written. ``slo`` and
     ``price_per_hour``, of all GPUs of the deployment, are for whoever measures the cell. ``dataset`` is a file
     of conversations or prompts to ask instead of synthetic ones, ``prompts_file`` one of prompts that are ready.
@@ -44,7 +45,8 @@ class LoadPlan:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
-    base_url: Annotated[str, StringConstraints(pattern=r"^http://[^/]+")]
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+")]
+    ca_file: str | None = None
     model: str
     endpoint: Literal["chat", "completions"] = "chat"
     prompt_tokens: Annotated[int, Field(ge=1)] = 32

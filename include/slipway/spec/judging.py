@@ -191,6 +191,12 @@ class BenchmarkSpec(Part):
     """A file of prompts to ask instead of synthetic ones, on the machine that makes the load, from the folder that
     holds `include/`: JSON lines or a JSON list of ShareGPT's `conversations`, of `messages`, or of a `prompt`. What the
     user says first is asked."""
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+(/[^\s@]*)?$")
+    """Where the load test asks, if not at the server itself: a gateway or a router in front of it. `https` is checked
+    against `ca_file`."""
+    ca_file: str | None = None
+    """For an `https` address: the certificates of the authorities that are trusted, a PEM file on the machine that
+    makes the load, from the folder that holds `include/`. Left out, those of that machine's system."""
     shared_prefix_tokens: int = Field(default=0, ge=0, le=1_000_000)
     """How many tokens at the beginning of each synthetic prompt all prompts of a level share."""
     queue: str | None = Field(default=None, min_length=1, max_length=250)
@@ -209,6 +215,12 @@ class BenchmarkSpec(Part):
     def _prefix_fits(self) -> BenchmarkSpec:
         if self.shared_prefix_tokens and (self.dataset or self.shared_prefix_tokens >= self.prompt_tokens):
             raise ValueError("`shared_prefix_tokens` must be fewer than `prompt_tokens`, and not beside `dataset`")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_fit(self) -> BenchmarkSpec:
+        if self.ca_file and not (self.url or "").startswith("https:"):
+            raise ValueError("ca_file: only beside an `https` `url`")
         return self
 
     @model_validator(mode="after")

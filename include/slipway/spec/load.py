@@ -136,8 +136,9 @@ def _anchored(data: dict[str, Any], base: Path) -> dict[str, Any]:
 
 def _anchored_benchmark(benchmark: dict[str, Any], base: Path) -> dict[str, Any]:
     anchored = dict(benchmark)
-    if isinstance(benchmark.get("dataset"), str):
-        anchored["dataset"] = str(base / benchmark["dataset"])
+    for name in ("dataset", "ca_file"):
+        if isinstance(benchmark.get(name), str):
+            anchored[name] = str(base / benchmark[name])
     if isinstance(benchmark.get("levels"), list):
         anchored["levels"] = [_anchored_level(level, base) for level in benchmark["levels"]]
     return anchored

@@ -97,7 +97,8 @@ def load_plan(spec: DeploymentSpec, level: Level, folder: Path) -> LoadPlan:
     """What the load generator must do at one level."""
     benchmark = spec.benchmark
     return LoadPlan(
-        base_url=spec.endpoint,
+        base_url=benchmark.url or spec.endpoint,
+        ca_file=benchmark.ca_file,
         model=spec.serve.model_name,
         endpoint=benchmark.endpoint,
         prompt_tokens=benchmark.prompt_tokens,

@@ -19,7 +19,7 @@ from slipway.store.records import Current, Promoted
 WORKLOAD_FIELDS = ("endpoint", "prompt_tokens", "output_tokens", "ignore_eos", "temperature")
 """What of ``benchmark`` is asked of the server; the rest is how it is measured."""
 
-LATER_FIELDS = ("dataset", "shared_prefix_tokens")
+LATER_FIELDS = ("dataset", "shared_prefix_tokens", "url")
 """The same, of which nothing is said where nothing is set: so older revisions keep the id of their workload."""
 
 

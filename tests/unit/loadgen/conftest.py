@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -80,10 +81,11 @@ class Server:
     calls: list[Call] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
     conns: list[socket.socket] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.door.getsockname()[1]}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.door.getsockname()[1]}"
 
     def let_in(self) -> None:
         while True:
@@ -102,6 +104,9 @@ class Server:
     def talk(self, conn: socket.socket) -> None:
         """Requests of one connection, until either side closes it."""
         try:
+            if self.tls:
+                conn = self.tls.wrap_socket(conn, server_side=True)
+                self.conns.append(conn)
             while request := _read_request(conn):
                 self.calls.append(Call(conn, *request, turn=len(self.calls)))
                 self.behave(self.calls[-1])
@@ -133,11 +138,11 @@ def _read_request(conn: socket.socket) -> tuple[str, bytes] | None:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], Server]]:
+def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def start(behave: Behaviour) -> Server:
-        server = Server(behave, socket.create_server(("127.0.0.1", 0), backlog=64))
+    def start(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Server:
+        server = Server(behave, socket.create_server(("127.0.0.1", 0), backlog=64), tls=tls)
         servers.append(server)
         server.spawn(server.let_in)
         return server

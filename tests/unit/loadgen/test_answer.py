@@ -199,3 +199,14 @@ def test_an_answer_may_end_with_its_connection(wire: Any) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
     answer = _feed([head, wire.event(wire.delta(content="a")), wire.event(wire.usage(1, 1)) + wire.event("[DONE]")])
     assert (answer.error, answer.output_tokens, answer.reusable) == ("", 1, False)
+
+
+def test_characters_that_are_split_over_reads(wire: Any) -> None:
+    """Each byte of a stream with multi-byte characters comes in a read of its own."""
+    words = [wire.delta(content=text) for text in ("héllo", "日本", "🙂")]
+    answer = Answer(8)
+    whole = b"".join(wire.answer(wire.delta(role="assistant", content=""), *words, wire.usage(2, 3)))
+    over = [answer.feed(whole[at : at + 1], at + 1, at) for at in range(len(whole))]
+    assert over[-1]
+    assert not any(over[:-1])
+    assert (answer.error, answer.tokens, answer.output_tokens) == ("", 3, 3)

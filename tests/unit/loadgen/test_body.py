@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+
 import pytest
 
 from slipway.loadgen.body import Body, ChunkedBody, Head, open_body, parse_head
@@ -67,3 +70,12 @@ def test_a_body_without_a_length_ends_with_its_connection() -> None:
 
 def test_an_empty_body_is_over_before_it_began() -> None:
     assert open_body(Head(503, {b"content-length": b"0"})).over
+
+
+def test_retry_after_may_be_a_date() -> None:
+    def head(value: str) -> Head:
+        return parse_head(f"HTTP/1.1 503 No\r\nRetry-After: {value}".encode())
+
+    assert 8 < head(formatdate(time.time() + 10, usegmt=True)).retry_after_s <= 10
+    assert head("Wed, 21 Oct 2015 07:28:00 GMT").retry_after_s == 0
+    assert [head(value).retry_after_s for value in ("7", "soon", "")] == [7, 0, 0]
