@@ -108,6 +108,33 @@ def test_parquet_has_a_row_a_request_of_the_window(run: int, tmp_path: Path) -> 
     assert table.column("id").to_pylist() == [f"r{number}" for number in range(10)]
 
 
+def test_a_report_of_llm_d_has_its_fields_and_units(run: int, tmp_path: Path) -> None:
+    """The fields are those of its schema 0.2, which was held against such a report when this was written."""
+    assert main(["export", str(run), "--format", "llm-d", "--output", str(tmp_path / "out")]) == 0
+    [path] = (tmp_path / "out").iterdir()
+    said = json.loads(path.read_text())
+    assert (said["version"], said["run"]["keywords"]) == ("0.2", ["demo", "valid"])
+    assert said["run"]["time"] == {
+        "start": "1970-01-01T00:16:40+00:00",
+        "end": "1970-01-01T00:16:41+00:00",
+        "duration": "PT1.0S",
+    }
+    standard = said["scenario"]["load"]["standardized"]
+    assert (standard["tool"], standard["concurrency"], "rate_qps" in standard) == ("slipway", 2, False)
+    assert standard["input_seq_len"] == {"distribution": "fixed", "value": 32}
+    [engine] = said["scenario"]["stack"]
+    assert engine["standardized"]["accelerator"]["count"] == 2
+    measured = said["results"]["request_performance"]["aggregate"]
+    assert measured["requests"]["total"] == 10
+    assert measured["requests"]["output_length"] == {"units": "count", "mean": 4.0}
+    assert (measured["latency"]["time_to_first_token"]["units"], measured["latency"]["time_to_first_token"]["p50"]) == (
+        "s",
+        pytest.approx(0.1),
+    )
+    assert measured["latency"]["inter_token_latency"]["units"] == "s/token"
+    assert measured["throughput"]["request_rate"] == {"units": "queries/s", "mean": 10.0}
+
+
 def test_what_was_exported_can_be_imported(run: int, store: Store, tmp_path: Path) -> None:
     assert main(["export", str(run), "--format", "vllm-bench", "--output", str(tmp_path / "out")]) == 0
     [path] = (tmp_path / "out").iterdir()

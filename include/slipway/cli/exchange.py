@@ -11,14 +11,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from slipway import __version__
 from slipway.cli.results import open_results
 from slipway.errors import LoadTestFailed, SpecError
-from slipway.results import Measurement
+from slipway.results import Measurement, llmd
 from slipway.results.cell import load_window
+from slipway.results.foreign import imported
 from slipway.results.parquet import load_cell_requests, save_requests
 from slipway.results.plain import data, flat
 from slipway.results.rows import CUT, Row
-from slipway.results.vllm_bench import exported, imported
+from slipway.results.vllm_bench import exported
 from slipway.spec import DeploymentSpec
 from slipway.store import Cell, RunStart, State, Store
 
@@ -29,8 +31,9 @@ IMPORT = "import"
 def export(arguments: argparse.Namespace) -> int:
     """Write the cells of a run for other programs: their figures, or every request of theirs.
 
-    json and csv go to standard output, or to the file --output. parquet (a row a request) and vllm-bench (as `vllm
-    bench serve --save-detailed` writes it) give a file a cell, in this folder or the folder --output.
+    json and csv go to standard output, or to the file --output. parquet (a row a request), vllm-bench (as `vllm bench
+    serve --save-detailed` writes it) and llm-d (its benchmark report, version 0.2) give a file a cell, in this folder
+    or the folder --output.
     """
     with open_results() as store:
         run = store.run_by_id(arguments.run_id)
@@ -43,17 +46,19 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def import_results(arguments: argparse.Namespace) -> int:
-    """Put results of `vllm bench serve --save-detailed` beside a deployment's own, as a run of their own.
+    """Put results of `vllm bench serve`, guidellm and aiperf beside a deployment's own, as a run of their own.
 
-    Their cells are marked as suspect, so that no verdict compares with figures that are defined otherwise.
+    A file of guidellm has a cell for each of its benchmarks. Cells are marked as suspect, so that no verdict compares
+    with figures that are defined otherwise.
     """
-    cells = [_read_result(path) for path in arguments.files]
+    found = [(cell, path) for path in arguments.files for cell in _read_result(path)]
+    cells = [cell for cell, _ in found]
     loads = [cell.load for cell in cells]
     if len(set(loads)) != len(loads):
         raise SpecError(f"two results of the same load: {', '.join(loads)}", hint="import them one by one")
     with open_results() as store:
         run_id = _begin(store, arguments.deployment, arguments.files)
-        for cell, path in zip(cells, arguments.files, strict=True):
+        for cell, path in found:
             store.record_cell(run_id, cell, str(path.resolve()))
         store.finish_run(run_id, State.SUCCESS)
     sys.stdout.write(f"run {run_id} of {arguments.deployment}: {', '.join(loads)}\n")
@@ -79,12 +84,15 @@ def _begin(store: Store, deployment: str, files: Sequence[Path]) -> int:
     return store.begin_run(start)
 
 
-def _read_result(path: Path) -> Measurement:
+def _read_result(path: Path) -> list[Measurement]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SpecError(f"{path}: {error}", hint="give a file that vllm bench serve wrote") from error
-    return imported(read)
+        raise SpecError(f"{path}: {error}", hint="give a JSON file that one of these tools wrote") from error
+    try:
+        return imported(read)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from error
 
 
 def _requests(cell: Cell) -> list[Row]:
@@ -127,6 +135,28 @@ def _write_vllm_bench(cells: Sequence[Cell], spec: DeploymentSpec, output: Path 
         path.write_text(json.dumps(result), encoding="utf-8")
 
 
+def _write_llmd(cells: Sequence[Cell], spec: DeploymentSpec, output: Path | None) -> None:
+    folder, asked = _folder(output), spec.benchmark.model_dump(mode="json")
+    for cell in cells:
+        engine = llmd.engine(
+            spec.serve.model_name,
+            cell.revision_id,
+            accelerator="CPU" if spec.rehearsal else "unknown",
+            gpus=spec.gpus,
+            parallel=(spec.serve.tensor_parallel, spec.serve.pipeline_parallel),
+            native={"args": dict(spec.serve.args)},
+        )
+        report = llmd.report(
+            cell.measurement,
+            uid=f"{spec.name}-{cell.run_id}-{cell.id}",
+            revision=cell.revision_id,
+            keywords=[spec.name, *(["rehearsal"] if spec.rehearsal else [])],
+            scenario={"stack": [engine], "load": llmd.load(cell.measurement, asked, __version__)},
+        )
+        _say_written(path := folder / f"{_file_name(spec, cell)}.json")
+        path.write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
 def _write_text(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
@@ -149,5 +179,11 @@ def _say_written(path: Path) -> None:
     sys.stdout.write(f"{path}\n")
 
 
-WRITERS = {"json": _write_json, "csv": _write_csv, "parquet": _write_parquet, "vllm-bench": _write_vllm_bench}
+WRITERS = {
+    "json": _write_json,
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+    "vllm-bench": _write_vllm_bench,
+    "llm-d": _write_llmd,
+}
 """By format: what writes cells so."""

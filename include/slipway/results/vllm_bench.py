@@ -1,4 +1,5 @@
-"""Results as ``vllm bench serve --save-result --save-detailed`` writes them: a cell as such a file, and back.
+"""Results as ``vllm bench serve --save-result`` writes them: a cell as such a file, and back. With ``--save-detailed``
+they have lists of every request, without it only the figures that the tool made of them.
 
 Field names and meanings are those of vLLM 0.32 (``vllm/benchmarks/serve.py``). Its times are milliseconds in the
 summary and seconds in the lists.
@@ -57,17 +58,18 @@ def exported(measured: Measurement, rows: Sequence[Row], model: str, endpoint: s
 def imported(result: Mapping[str, Any]) -> Measurement:
     """Such a result as a cell. It is suspect, and so no baseline: its figures are defined otherwise.
 
-    Raises SpecError where it is no such result, or has no lists (``--save-detailed``).
+    One without lists (``--save-detailed``) has no distributions, since it does not state the least and the most;
+    what it states of latencies is among the reasons. Raises SpecError where it is no such result.
     """
     try:
         return _measurement(result)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        hint = "run vllm bench serve with --save-result --save-detailed"
-        raise SpecError(f"not a detailed result of vllm bench serve: {error!r}", hint=hint) from error
+        hint = "run vllm bench serve with --save-result"
+        raise SpecError(f"not a result of vllm bench serve: {error!r}", hint=hint) from error
 
 
 def _measurement(result: Mapping[str, Any]) -> Measurement:
-    values, failed = _values(result), int(result.get("failed", 0))
+    values, failed = _values(result) if "ttfts" in result else {}, int(result.get("failed", 0))
     rate = 0.0 if result["request_rate"] == "inf" else float(result["request_rate"])
     users = int(result["max_concurrency"] or (0 if rate else result["num_prompts"]))
     return Measurement(
@@ -83,12 +85,12 @@ def _measurement(result: Mapping[str, Any]) -> Measurement:
         output_tokens=int(result["total_output_tokens"]),
         requests_per_s=float(result["request_throughput"]),
         output_tokens_per_s=float(result["output_throughput"]),
-        ttft=distribution(values["ttft"]),
-        itl=distribution(values["itl"]),
-        tpot=distribution(values["tpot"]),
-        e2e=distribution(values["e2e"]),
+        ttft=distribution(values.get("ttft", ())),
+        itl=distribution(values.get("itl", ())),
+        tpot=distribution(values.get("tpot", ())),
+        e2e=distribution(values.get("e2e", ())),
         validity=Validity.SUSPECT,
-        reasons=(FOREIGN,),
+        reasons=(FOREIGN,) if values else (FOREIGN, _stated(result)),
         histograms={name: found for name, each in values.items() if (found := histogram(each))},
     )
 
@@ -105,6 +107,13 @@ def _values(result: Mapping[str, Any]) -> dict[str, list[float]]:
         "tpot": [(latency - ttft) / (length - 1) for ttft, _, length, latency, _ in good if length > 1],
         "e2e": [latency for *_, latency, _ in good],
     }
+
+
+def _stated(result: Mapping[str, Any]) -> str:
+    """What a result without lists says of latencies."""
+    names = [f"{figure}_{theirs}_ms" for theirs in NAMES.values() for figure in ("mean", "median", "p99")]
+    said = ", ".join(f"{name} {result[name]:.4g}" for name in names if name in result)
+    return f"without --save-detailed it has no values of requests; it states {said}"
 
 
 def _summary(name: str, found: Distribution | None) -> dict[str, float]:
