@@ -113,7 +113,7 @@ def test_a_report_of_llm_d_has_its_fields_and_units(run: int, tmp_path: Path) ->
     assert main(["export", str(run), "--format", "llm-d", "--output", str(tmp_path / "out")]) == 0
     [path] = (tmp_path / "out").iterdir()
     said = json.loads(path.read_text())
-    assert (said["version"], said["run"]["keywords"]) == ("0.2", ["demo", "valid"])
+    assert (said["version"], said["run"]["keywords"]) == ("0.2", ["demo", "invalid"])
     assert said["run"]["time"] == {
         "start": "1970-01-01T00:16:40+00:00",
         "end": "1970-01-01T00:16:41+00:00",

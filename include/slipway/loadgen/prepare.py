@@ -34,7 +34,7 @@ def prepare(plan: LoadPlan) -> None:
     if plan.prompts_file is None:
         seed = secrets.randbits(32) if plan.seed is None else plan.seed
         if entries:
-            prompts = traced_prompts(plan, entries, seed, **_proof(plan))
+            prompts = traced_prompts(plan, entries, seed, api_key=_key(plan), ca_file=plan.ca_file)
         else:
             prompts = _chosen(plan, seed) if plan.dataset else _made(plan, seed)
         save_prompts(plan.prompts_path, prompts)
@@ -45,18 +45,19 @@ def prepare(plan: LoadPlan) -> None:
 def _made(plan: LoadPlan, seed: int) -> list[Prompt]:
     count = max(16, min(MOST_PROMPTS, MOST_TOKENS // plan.prompt_tokens))
     asked = (plan.base_url, plan.model, plan.prompt_tokens, count, seed, plan.endpoint)
-    return make_prompts(*asked, **_proof(plan), shared=plan.shared_prefix_tokens)
+    return make_prompts(*asked, api_key=_key(plan), ca_file=plan.ca_file, shared=plan.shared_prefix_tokens)
 
 
 def _chosen(plan: LoadPlan, seed: int) -> list[Prompt]:
     texts = load_dataset(Path(plan.dataset or ""))
     random.Random(seed).shuffle(texts)  # noqa: S311 - draws prompts, keeps no secret
-    return count_prompts(plan.base_url, plan.model, texts[:MOST_PROMPTS], plan.endpoint, **_proof(plan))
+    return count_prompts(
+        plan.base_url, plan.model, texts[:MOST_PROMPTS], plan.endpoint, api_key=_key(plan), ca_file=plan.ca_file
+    )
 
 
-def _proof(plan: LoadPlan) -> dict[str, str | None]:
-    """How the server and this client prove themselves to each other."""
-    return {"api_key": os.environ.get(plan.api_key_env) if plan.api_key_env else None, "ca_file": plan.ca_file}
+def _key(plan: LoadPlan) -> str | None:
+    return os.environ.get(plan.api_key_env) if plan.api_key_env else None
 
 
 def main() -> int:

@@ -15,3 +15,4 @@ sys.modules[_SPEC.name] = _FIXTURES
 _SPEC.loader.exec_module(_FIXTURES)
 
 serve, plan_for, wire = _FIXTURES.serve, _FIXTURES.plan_for, _FIXTURES.wire
+ca_file, tls = _FIXTURES.ca_file, _FIXTURES.tls

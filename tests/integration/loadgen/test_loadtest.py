@@ -85,6 +85,21 @@ def test_the_levels_of_the_file(file: Path, capsys: pytest.CaptureFixture[str]) 
     assert (folder / "report.html").exists()
 
 
+def test_over_tls_with_an_authority_of_our_own(
+    tmp_path: Path, serve: Any, wire: Any, tls: Any, ca_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(_model(wire, 0.1), tls)
+    path = tmp_path / "near.yaml"
+    trusted = f"benchmark:\n  url: {server.url}\n  ca_file: {ca_file}\n"
+    path.write_text(FILE.format(port=28999).replace("benchmark:\n", trusted))
+    assert main(["loadtest", str(path)]) == 0
+    assert "2 users" in capsys.readouterr().out
+    [folder] = tmp_path.glob(".slipway/loadtests/*-users-2")
+    rows = list(load_cell_requests(folder))
+    assert {row.error for row in rows} == {""}
+    assert all(row.first_token_ns > row.sent_ns for row in rows)
+
+
 def test_a_rate(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["loadtest", str(file), "--rate", "8", "--arrivals", "constant", "--seconds", "2"]) == 0
     said = capsys.readouterr().out

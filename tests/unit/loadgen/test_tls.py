@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
 import time
 from collections import Counter
@@ -12,50 +10,12 @@ from typing import Any
 
 import gevent
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from slipway.errors import LoadTestFailed
 from slipway.loadgen.share import Share
 from slipway.loadgen.tls import open_context
 from slipway.results.cell import Window
 from slipway.results.rows import Row, load_rows
-
-NOW = datetime.datetime.now(datetime.UTC)
-DAY = datetime.timedelta(days=1)
-
-
-def _signed(subject: str, key: Any, issuer: str, issuer_key: Any, extension: x509.ExtensionType) -> x509.Certificate:
-    def name(text: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-    made = x509.CertificateBuilder().subject_name(name(subject)).issuer_name(name(issuer)).public_key(key.public_key())
-    made = made.serial_number(x509.random_serial_number()).not_valid_before(NOW - DAY).not_valid_after(NOW + DAY)
-    return made.add_extension(extension, critical=True).sign(issuer_key, hashes.SHA256())
-
-
-@pytest.fixture(scope="module")
-def ca_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The certificate of an authority of our own; beside it ``server.pem``, a server's certificate with its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    mine = _signed("test authority", authority, "test authority", authority, x509.BasicConstraints(True, None))
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    proof = _signed("server", server, "test authority", authority, names)
-    pem = serialization.Encoding.PEM
-    key = server.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "ca.pem").write_bytes(mine.public_bytes(pem))
-    (folder / "server.pem").write_bytes(key + proof.public_bytes(pem))
-    return folder / "ca.pem"
-
-
-@pytest.fixture
-def tls(ca_file: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(ca_file.with_name("server.pem"))
-    return context
 
 
 def _run(plan: Any, seconds: float) -> list[Row]:

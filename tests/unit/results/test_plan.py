@@ -28,7 +28,7 @@ def test_a_plan_comes_back_from_its_json() -> None:
         ({"seconds": -1}, "seconds"),
         ({"spawn_rate": 0}, "spawn_rate"),
         ({"endpoint": "embeddings"}, "endpoint"),
-        ({"base_url": "https://h"}, "base_url"),
+        ({"base_url": "ftp://h"}, "base_url"),
         ({"base_url": "h:8000"}, "base_url"),
         ({"usres": 3}, "usres"),
     ],

@@ -67,6 +67,17 @@ def test_a_captured_result_gives_the_figures_that_it_states_itself() -> None:
         assert [1000 * found.mean, 1000 * found.p50, 1000 * found.p99] == pytest.approx(stated, rel=1e-4)
 
 
+def test_without_save_detailed_it_has_no_distributions_and_says_what_it_states() -> None:
+    """The tool leaves exactly these lists out then (``vllm/benchmarks/serve.py``)."""
+    lists = ("input_lens", "output_lens", "start_times", "ttfts", "itls", "generated_texts", "errors")
+    result = {name: value for name, value in json.loads(CAPTURED.read_text()).items() if name not in lists}
+    cell = imported(result)
+    assert (cell.load, cell.requests, cell.output_tokens_per_s) == ("4 users", 44, result["output_throughput"])
+    assert (cell.ttft, cell.itl, cell.tpot, cell.e2e, cell.histograms) == (None, None, None, None, {})
+    assert cell.validity == Validity.SUSPECT
+    assert f"median_ttft_ms {result['median_ttft_ms']:.4g}" in cell.reasons[1]
+
+
 @pytest.mark.parametrize(
     ("asked", "load"),
     [
@@ -80,8 +91,8 @@ def test_the_load_is_the_concurrency_or_the_rate(asked: dict[str, Any], load: st
 
 
 @pytest.mark.parametrize("wrong", [{"ttfts": None}, {"itls": [[]]}, {"date": "today"}, {"duration": None}])
-def test_what_is_no_detailed_result_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(SpecError, match=r"not a detailed result.*\n.*--save-detailed"):
+def test_what_is_no_such_result_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"not a result of vllm bench serve.*\n.*--save-result"):
         imported(RESULT | wrong)
 
 

@@ -115,6 +115,8 @@ def test_all_shipped_deployments_load():
         ("{lock: cpu}", "{lock: ../../etc/passwd}", "environment.lock: String should match pattern"),
         ("levels: [{users: 1}]", "levels: [{users: 1}, {users: 1}]", "two levels have the same load"),
         ("{users: 1}", "{users: 1, rate: 2}", "benchmark.levels.0: give either `users` or `rate`"),
+        ("levels: [", "ca_file: c.pem, levels: [", "benchmark: ca_file: only beside an `https` `url`"),
+        ("levels: [", "url: 'http://key@h/', levels: [", "benchmark.url: String should match pattern"),
         ("{users: 1}", "{rate: 1, trace: {file: t}}", "benchmark.levels.0: give either `users` or `rate`, or `steps`"),
         ("{users: 1}", "{steps: [{rate: 1, users: 1, seconds: 2}]}", "steps.0: give either `users` or `rate`"),
         ("{users: 1}", "{steps: [{rate: 1, seconds: 2}, {users: 1, seconds: 2}]}", "all of `users`, or all of `rate`"),
