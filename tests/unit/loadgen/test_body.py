@@ -16,10 +16,6 @@ def test_head_has_status_and_headers_in_lower_case() -> None:
     assert (head.status, head.retry_after_s, head.keeps_open, head.streams) == (429, 7.0, False, False)
 
 
-def test_a_date_as_retry_after_is_none() -> None:
-    assert Head(503, {b"retry-after": b"Fri, 01 Jan 2027 00:00:00 GMT"}).retry_after_s == 0.0
-
-
 @pytest.mark.parametrize("text", [b"SSH-2.0-OpenSSH", b"HTTP/2 200", b"HTTP/1.1 abc", b"HTTP/1.1"])
 def test_what_is_no_http_1_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"HTTP|invalid literal"):
