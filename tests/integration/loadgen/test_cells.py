@@ -122,7 +122,8 @@ def test_a_lost_process_is_no_result(serve: Any, wire: Any, plan_for: Any, monke
     command = locust.command(sys.executable, locust.plan_path(plan), plan)
     Path(locust.plan_path(plan)).write_text(plan.to_json())
     argv = [str(path) if word.endswith("locustfile.py") else word for word in command.argv]
-    process = subprocess.Popen(argv, env={**os.environ, **command.env}, stderr=subprocess.PIPE, text=True)
+    env = {**os.environ, **command.env}
+    process = subprocess.Popen(argv, env=env, cwd=plan.folder, stderr=subprocess.PIPE, text=True)
     _until(lambda: len(list(Path(plan.folder).glob("rows-*.jsonl"))) == 2)
     psutil.Process(process.pid).children()[0].kill()
     said = process.communicate(timeout=60)[1]
