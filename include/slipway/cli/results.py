@@ -110,6 +110,8 @@ def show_starts(console: Console, starts: Sequence[Start]) -> None:
     name = f"{last.deployment} (rehearsal)" if last.rehearsal else last.deployment
     seconds = f"{last.time_to_ready_s:.1f} s to ready: {startup.told(last.phases)}"
     console.print(f"Start of {name}, run {last.run_id}: {seconds}", markup=False, highlight=False)
+    if last.cache and (cache := startup.CompileCache(**last.cache)) != startup.CompileCache():
+        console.print(f"  {cache.told}", markup=False, highlight=False)
     if earlier := ", ".join(f"{start.time_to_ready_s:.1f}" for start in starts[1:]):
         console.print(f"  before that {earlier} s", markup=False, highlight=False)
 

@@ -10,6 +10,14 @@ log = logging.getLogger(__name__)
 Tone = Literal["success", "failure"]
 
 
+async def notify_soon(conn_id: str, title: str, body: str) -> None:
+    """The same as a warning, from within the triggerer's event loop. What Airflow's hook raises is raised."""
+    import apprise
+    from airflow.providers.apprise.hooks.apprise import AppriseHook
+
+    await AppriseHook(conn_id).async_notify(body=body, title=title, notify_type=apprise.NotifyType.WARNING)
+
+
 def notify(conn_id: str, title: str, body: str, tone: Tone) -> bool:
     """Send to every service of the connection; whether all took it. What went wrong stands in the log.
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, CronTriggerTimetable
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from slipway.errors import SpecError
 from slipway.operators.form import form
@@ -64,6 +66,7 @@ def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
         "max_active_runs": 1 if spec.when_busy == "wait" else AT_ONCE,
         "render_template_as_native_obj": False,
         "default_args": {"owner": "slipway", "pool": spec.pool, **RETRY},
+        "deadline": deadline(spec, job),
         **_callbacks(job),
     }
 
@@ -72,6 +75,16 @@ def of_load(spec: DeploymentSpec, title: str) -> dict[str, Any]:
     """Arguments of a mapped task that makes load: its parts in turn, each named by ``title``, on the queue for load."""
     queue = {"queue": spec.benchmark.queue} if spec.benchmark.queue else {}
     return {"max_active_tis_per_dagrun": 1, "map_index_template": f"{{{{ task.{title} }}}}", **queue}
+
+
+def deadline(spec: DeploymentSpec, job: str) -> DeadlineAlert | None:
+    """When people are told that a run is late. Counted from its queueing, since a run that is asked for over the API
+    has no logical date."""
+    after_s = {str(name): seconds for name, seconds in spec.late_after_s.items()}.get(job)
+    if after_s is None:
+        return None
+    tell = AsyncCallback("slipway.operators.lateness.tell_late", {"after_s": after_s})
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(seconds=after_s), tell, name=f"late {job}")
 
 
 def _callbacks(job: str) -> dict[str, Any]:

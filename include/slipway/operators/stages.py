@@ -185,8 +185,9 @@ class ReadyOperator(StageOperator):
     def record(self, recording: Recording, outcome: Outcome) -> None:
         end_downtime(recording.store, recording.run_id)
         if "time_to_ready_s" in outcome.detail:
-            names = ("began_at", "time_to_ready_s", "phases")
-            recording.store.record_start(recording.run_id, {name: outcome.detail[name] for name in names})
+            names = ("began_at", "time_to_ready_s", "phases", "cache")
+            start = {name: outcome.detail[name] for name in names if name in outcome.detail}
+            recording.store.record_start(recording.run_id, start)
         recording.keep_network()
         recording.keep_model()
         recording.store.set_current(recording.run_id, recording.revision_id, recording.spec.endpoint)

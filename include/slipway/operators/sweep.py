@@ -239,7 +239,7 @@ class SweepReportOperator(BaseOperator):
 class SweepRestoreOperator(RestoreOperator):
     """Runs when everything else has ended: the last good revision serves again, and smoke proves it.
 
-    Where none was promoted, what the sweep started is stopped. The run has failed where it measured nothing.
+    Where none was promoted, what the sweep started is stopped. The run has failed where no point came through.
     """
 
     def execute(self, context: Context) -> None:
@@ -251,10 +251,11 @@ class SweepRestoreOperator(RestoreOperator):
             self.log.info("%s", outcome)
             recording.detail = {**recording.detail, "outcome": outcome}
             recording.store.add_snapshot(recording.run_id, {"put_back": outcome})
-            measured = any(row.cell for row in recording.store.sweep_rows(recording.run_id))
-            recording.store.finish_run(recording.run_id, State.SUCCESS if measured else State.FAILED)
-        if not measured:
-            raise AirflowFailException(f"no point of the sweep was measured; {outcome}")
+            points = recording.store.sweep_points(recording.run_id)
+            came_through = any(point.state == State.SUCCESS for point in points)
+            recording.store.finish_run(recording.run_id, State.SUCCESS if came_through else State.FAILED)
+        if not came_through:
+            raise AirflowFailException(f"no point of the sweep came through; {outcome}")
 
     def _ended(self, recording: Recording) -> str:
         """What serves now, in a sentence. Raises NotRestored."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +38,12 @@ STARTED_AGAIN = re.compile(r"^\[slipway agent\] \S+ ended unasked .* will be sta
 WAITS = re.compile(r"Waiting for |No available shared memory broadcast block|cannot be scheduled right now")
 """What is said again and again by somebody who waits: no sign that anything moves."""
 
+CACHE_HIT = re.compile(r"Directly load (?:AOT compilation from path|the compiled graph\(s\) for compile)")
+CACHE_MISS = re.compile(r"Compiling a graph for compile range|saved AOT compiled function to")
+"""What torch.compile took from vLLM's cache on the host, and what it made anew: a line a graph, or a whole function.
+Ray shows alike lines of several ranks once."""
+
+_COMPILATION = re.compile(r"init engine \(.*\(compilation: (\d+(?:\.\d+)?) s")
 _PERCENT = re.compile(
     r"(?:(?P<weights>[Ll]oading [\w ]*shards)|(?P<graphs>Capturing CUDA graphs[^:]*)):\s+(?P<percent>\d+)%"
 )
@@ -55,6 +61,20 @@ class Phase:
     seconds: float
 
 
+@dataclass(frozen=True)
+class CompileCache:
+    """What a start took from vLLM's compile cache, and what it compiled; ``compile_s`` where vLLM says it."""
+
+    hits: int = 0
+    misses: int = 0
+    compile_s: float | None = None
+
+    @property
+    def told(self) -> str:
+        seconds = "" if self.compile_s is None else f", compiling took {self.compile_s:.1f} s"
+        return f"compile cache: {self.hits} hits, {self.misses} misses{seconds}"
+
+
 class StartLog:
     """The log of one start, taken in line by line. ``began_at`` is when the process began, in seconds since 1970;
     ``utc_offset_s`` how far the host's clock on the wall is before UTC, since vLLM writes local times."""
@@ -69,6 +89,7 @@ class StartLog:
         self._bar: tuple[str, int] = (FIRST, 0)
         self.placement_wait_s = 0
         self.complete = False
+        self.cache = CompileCache()
 
     @property
     def phase(self) -> str:
@@ -83,6 +104,7 @@ class StartLog:
             self._note(line, time)
         if bar := _PERCENT.search(line):
             self._bar = ("weights" if bar["weights"] else "graphs", int(bar["percent"]))
+        self._note_cache(line)
         if waits := _PLACEMENT_WAIT.search(line):
             self.placement_wait_s = int(waits[1])
         self.complete = self.complete or STARTED in line
@@ -109,6 +131,14 @@ class StartLog:
             if match := pattern.search(line):
                 begin = time - float(match.groupdict().get("before_s") or 0)
                 self._begins[name] = min(begin, self._begins.get(name, begin))
+
+    def _note_cache(self, line: str) -> None:
+        if CACHE_HIT.search(line):
+            self.cache = replace(self.cache, hits=self.cache.hits + 1)
+        elif CACHE_MISS.search(line):
+            self.cache = replace(self.cache, misses=self.cache.misses + 1)
+        elif took := _COMPILATION.search(line):
+            self.cache = replace(self.cache, compile_s=float(took[1]))
 
     def _time(self, line: str) -> float | None:
         """A line's own time, in seconds since 1970; None where it has none."""

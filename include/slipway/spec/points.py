@@ -19,6 +19,7 @@ from slipway.spec.types import DeploymentSpec
 
 NOT_MEASURED = (
     *("description", "tags", "preflight", "price_per_gpu_hour", "verdict", "redeploy", "when_busy", "watch", "sweep"),
+    *("late_after_s", "pool"),
 )
 """Parts of the file that change no figure of a cell."""
 

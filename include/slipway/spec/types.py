@@ -26,6 +26,8 @@ DENIED_ENV = ("LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "VLLM_SERVER_DEV_MODE", "
 OWN_ENV = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", "VLLM_HOST_IP", "VLLM_API_KEY")
 """Variables that Slipway sets itself, on each host with that host's own value."""
 
+Job = Literal["preflight", "deploy", "benchmark", "watch", "sweep", "teardown"]
+
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
 
 
@@ -180,6 +182,9 @@ class DeploymentSpec(Part):
     """What the DAG `<name>.watch` does, and when; without it there is no such DAG."""
     sweep: SweepSpec | None = None
     """What the DAG `<name>.sweep` tries; without it there is no such DAG."""
+    late_after_s: dict[Job, Seconds] = Field(default_factory=dict)
+    """By job, how long a run may take from the moment that it is queued before people are told that it is late:
+    `{deploy: 3600, benchmark: 1800}`. The run itself goes on."""
     when_busy: Literal["wait", "refuse"] = "wait"
     """What a run does while another one holds one of its hosts: wait for its turn, an hour at most; or fail at once,
     naming the other. With `wait`, runs of the same DAG stand in Airflow's queue, however long."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from slipway.commands import openai, python_env, vllm
@@ -15,7 +15,7 @@ from slipway.facts.progress import Counters, counters, moved
 from slipway.facts.role import RoleState, log_since, role
 from slipway.facts.vllm import MISSES, Pulse, answers, pulse, wedged
 from slipway.hosts import on_each
-from slipway.results.startup import WAITS, Phase, StartLog, as_data, told
+from slipway.results.startup import WAITS, CompileCache, Phase, StartLog, as_data, told
 from slipway.stages import ray_cluster, serve
 from slipway.stages.site import Outcome, Site
 
@@ -149,7 +149,10 @@ class Watch:
         phases = self._log.phases(ready_at + completion_s)
         seconds = phases[-1].began_s + phases[-1].seconds
         self._site.say(f"ready: a completion was answered {seconds:.1f} s after the start ({told(as_data(phases))})")
-        return Outcome(0, {**kept, **_figure(self._log.began_at, seconds, phases)})
+        cache = self._log.cache
+        if cache != CompileCache():
+            self._site.say(cache.told)
+        return Outcome(0, {**kept, **_figure(self._log.began_at, seconds, phases), "cache": asdict(cache)})
 
     def _require_placed(self) -> None:
         """Raises NotPlaced when Ray's placement group waits while every GPU is there: somebody else holds them."""

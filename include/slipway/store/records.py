@@ -88,6 +88,8 @@ class Start:
     time_to_ready_s: float
     """From then to the first completion."""
     phases: tuple[Mapping[str, Any], ...]
+    cache: Mapping[str, Any] | None = None
+    """``hits``, ``misses`` and ``compile_s`` of its compile cache; None for a start that was kept without."""
 
 
 @dataclass(frozen=True)

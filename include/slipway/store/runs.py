@@ -140,7 +140,7 @@ class Runs(Database):
             return dict(existing(session, StageRow, stage_id).detail)
 
     def record_start(self, run_id: int, start: Mapping[str, Any]) -> None:
-        """Keep the start that a run waited for: ``began_at``, ``time_to_ready_s``, ``phases``."""
+        """Keep the start that a run waited for: ``began_at``, ``time_to_ready_s``, ``phases``, ``cache``."""
         self.add_snapshot(run_id, {START: dict(start)})
 
     def starts(self, deployment: str, limit: int = 10) -> list[Start]:
@@ -183,6 +183,7 @@ def _start(row: RunRow) -> Start:
         began_at=kept["began_at"],
         time_to_ready_s=kept["time_to_ready_s"],
         phases=tuple(kept["phases"]),
+        cache=kept.get("cache"),
     )
 
 

@@ -310,11 +310,20 @@ class TestRestore:
         assert store.current("demo") is None
         assert "was stopped" in store.run_by_id(run.id).snapshot["put_back"]
 
+    def test_a_sweep_whose_points_were_never_tried_has_failed(self, store, bed, good, sweep):
+        first = sweep()
+        first.points()
+        first.restore()
+        second = sweep("s2")  # its preflight fails
+        assert second.report()["best"]["point"] == 2
+        with pytest.raises(AirflowFailException, match="no point of the sweep came through"):
+            second.restore()
+
     def test_a_sweep_that_measured_nothing_has_failed(self, store, bed, good, sweep):
         bed.wrong = {("serve", seqs): SpecError("refused") for seqs in (2, 8)}
         run = sweep()
         assert len(run.points()) == 2
-        with pytest.raises(AirflowFailException, match="no point of the sweep was measured; the last good revision"):
+        with pytest.raises(AirflowFailException, match="no point of the sweep came through; the last good revision"):
             run.restore()
         assert bed.put_back == [16]
         assert store.run_by_id(run.id).state == State.FAILED

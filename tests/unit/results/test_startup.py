@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.results.startup import PHASES, StartLog, as_data, told
+from slipway.results.startup import PHASES, CompileCache, StartLog, as_data, told
 
 DATA = Path(__file__).parents[2] / "data" / "vllm-0.32.0"
 BEGAN = datetime(2026, 11, 24, 16, 45, 16, 216000, tzinfo=UTC).timestamp()
@@ -156,3 +156,34 @@ def test_as_they_are_kept_and_told():
     assert [phase["name"] for phase in kept] == list(PHASES)
     assert kept[3] == {"name": "weights", "began_s": 28.784, "seconds": 40.0}
     assert told(kept[:2]) == "process 14.8, ray 10.0"
+
+
+class TestCompileCache:
+    def test_a_first_start_on_a_gpu_compiles(self):
+        log = read((DATA.parent / "vllm-0.25.1-cuda" / "start.log").read_text())
+        assert log.cache == CompileCache(hits=0, misses=2, compile_s=29.32)
+        assert log.cache.told == "compile cache: 0 hits, 2 misses, compiling took 29.3 s"
+
+    def test_alike_lines_of_two_ranks_ray_shows_once(self):
+        log = read((DATA / "start_ray_tp2_compile.log").read_text())
+        assert log.cache == CompileCache(hits=0, misses=1)
+
+    def test_what_is_compiled_already_is_a_hit(self):
+        """Written after the calls of vLLM 0.32's logger; the seconds as 0.25.1 and 0.32 say them."""
+        log = read(
+            "INFO 11-24 16:46:40 [decorators.py:319] [backbone] Directly load AOT compilation from path /c/aot/1\n"
+            "INFO 11-24 16:46:41 [backends.py:295] Directly load the compiled graph(s) for compile range (1, 8192)"
+            " from the cache, took 0.512 s\n"
+            "INFO 11-24 16:46:42 [core.py:395] init engine (profile, create kv cache, warmup model) took 7.1 s"
+            " (compilation: 1.50 s)\n"
+        )
+        assert log.cache == CompileCache(hits=2, misses=0, compile_s=1.5)
+
+    def test_an_eager_start_has_none(self):
+        log = read((DATA / "start_ray_tp1_eager.log").read_text())
+        assert (log.cache.hits, log.cache.misses) == (0, 0)
+
+    def test_a_server_that_was_started_again_is_counted_anew(self):
+        again = "[slipway agent] demo.vllm ended unasked (exit code 1), will be started again"
+        log = read(f"x saved AOT compiled function to /c\n{again}\n")
+        assert log.cache == CompileCache()
