@@ -77,6 +77,19 @@ def gpu_memory(host: Host, root: str) -> dict[int, int | None]:
     return {gpu["index"]: _unclaimed(gpu, seen["gpu_processes"]) for gpu in seen["gpus"]}
 
 
+def chosen_gpus(env: Mapping[str, str], count: int, found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of a host's GPUs those that a deployment takes: what CUDA_VISIBLE_DEVICES names, else the first ``count``."""
+    named = env.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return list(found[:count])
+    words = [word.strip() for word in named.split(",") if word.strip()]
+    return [gpu for gpu in found if any(_names(word, gpu) for word in words)]
+
+
+def _names(word: str, gpu: Mapping[str, Any]) -> bool:
+    return int(word) == gpu["index"] if word.isdigit() else str(gpu["uuid"]).startswith(word)
+
+
 def gpu_load(host: Host, root: str, deployment: str) -> Mapping[str, Any]:
     """The probe's answer as it is: what each GPU does now, and the processes on them that are not the deployment's."""
     return kit.reply(host.run(probe.gpu_load(root, deployment)))

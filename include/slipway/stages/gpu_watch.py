@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from slipway.errors import HostError
-from slipway.facts.machine import gpu_load
+from slipway.facts.machine import chosen_gpus, gpu_load
 from slipway.hosts import on_each
+from slipway.spec import HostSpec
 from slipway.stages.site import Site
 
 
@@ -18,20 +20,28 @@ class GpuWatch:
     def __init__(self, site: Site, path: Path) -> None:
         self._site = site
         self._path = path
-        self._hosts = [] if site.spec.rehearsal else [site.hosts[each.name] for each in site.spec.hosts if each.gpus]
+        self._hosts = [] if site.spec.rehearsal else [each for each in site.spec.hosts if each.gpus]
         path.unlink(missing_ok=True)
 
     def look(self) -> None:
         """Once; where a host does not answer, the cell goes on without, and nobody looks again."""
         if not self._hosts:
             return
-        name, root = self._site.spec.name, self._site.root
         at_s = time.time()
+        hosts = {host.name: host for host in self._hosts}
         try:
-            seen = on_each(self._hosts, lambda host: gpu_load(host, root, name))
+            seen = on_each([self._site.hosts[name] for name in hosts], lambda host: self._own(hosts[host.name]))
         except HostError as error:
             self._site.say(f"the GPUs are not looked at any more: {error}")
             self._hosts = []
             return
         with self._path.open("a", encoding="utf-8") as lines:
             lines.write(f"{json.dumps({'at_s': at_s, 'hosts': seen})}\n")
+
+    def _own(self, host: HostSpec) -> dict[str, Any]:
+        """What one host's GPUs do: those of the deployment alone, others have work of others."""
+        spec = self._site.spec
+        seen = gpu_load(self._site.hosts[host.name], spec.root, spec.name)
+        cards = chosen_gpus(spec.env_of(host), host.gpus, seen["gpus"])
+        uuids = {card["uuid"] for card in cards}
+        return {**seen, "gpus": cards, "foreign": [each for each in seen["foreign"] if each["gpu_uuid"] in uuids]}

@@ -14,6 +14,7 @@ from slipway.remote.request import Request
 
 LOAD_FIELDS = (
     "index",
+    "uuid",
     "utilization.gpu",
     "memory.used",
     "clocks.sm",
@@ -37,8 +38,9 @@ def gpu_load(request: Request) -> dict[str, Any]:
         users = parse_processes(query(program, "compute-apps", PROCESS_FIELDS))
     except (OSError, subprocess.SubprocessError) as error:
         return _answer(error=str(error))
-    named = [describe(user["pid"]) for user in users if not _belongs(user["pid"], request.text("deployment"))]
-    return _answer(cards, [process for process in named if process is not None])
+    others = [user for user in users if not _belongs(user["pid"], request.text("deployment"))]
+    named = [(describe(user["pid"]), user["gpu_uuid"]) for user in others]
+    return _answer(cards, [{**process, "gpu_uuid": uuid} for process, uuid in named if process is not None])
 
 
 def parse_loads(text: str) -> list[dict[str, Any]]:
@@ -46,13 +48,14 @@ def parse_loads(text: str) -> list[dict[str, Any]]:
     return [
         {
             "index": int(index),
+            "uuid": uuid,
             "use": _scaled(use, 0.01),
             "memory_bytes": _scaled(memory, MIB),
             "sm_clock_hz": _scaled(clock, MHZ),
             "power_w": _scaled(power, 1.0),
             "slowed": reasons.startswith("0x") and bool(int(reasons, 16) & SLOWED),
         }
-        for index, use, memory, clock, power, reasons in rows(text, len(LOAD_FIELDS))
+        for index, uuid, use, memory, clock, power, reasons in rows(text, len(LOAD_FIELDS))
     ]
 
 

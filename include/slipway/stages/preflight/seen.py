@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.commands import ray, vllm
-from slipway.facts.machine import Links, TakenPort
+from slipway.facts.machine import Links, TakenPort, chosen_gpus
 from slipway.facts.weights import Reading, Weights
 from slipway.spec import DeploymentSpec, HostSpec
 
@@ -42,13 +42,8 @@ class Seen:
 
     @property
     def gpus(self) -> list[Mapping[str, Any]]:
-        """The GPUs that the deployment would take: those of CUDA_VISIBLE_DEVICES, else the first ones."""
-        named = self.env.get("CUDA_VISIBLE_DEVICES")
-        found = list(self.facts["gpus"])
-        if named is None:
-            return found[: self.host.gpus]
-        words = [word.strip() for word in named.split(",") if word.strip()]
-        return [gpu for gpu in found if any(_names(word, gpu) for word in words)]
+        """The GPUs that the deployment would take."""
+        return chosen_gpus(self.env, self.host.gpus, self.facts["gpus"])
 
 
 def ports(spec: DeploymentSpec, host: HostSpec) -> list[int]:
@@ -62,7 +57,3 @@ def gib(size: float) -> str:
     if size < GIB / 10:
         return f"{size / (1 << 20):.0f} MiB"
     return f"{size / GIB:.1f} GiB" if size < 10 * GIB else f"{size / GIB:.0f} GiB"
-
-
-def _names(word: str, gpu: Mapping[str, Any]) -> bool:
-    return int(word) == gpu["index"] if word.isdigit() else str(gpu["uuid"]).startswith(word)

@@ -13,9 +13,9 @@ import pytest
 from slipway.remote.probe.gpu_load import gpu_load, parse_loads
 from slipway.remote.request import Request
 
-LINE = "0, 0, 0, 465, 124.36, 0x0000000000000001\n"
-FIELDS = "index,utilization.gpu,memory.used,clocks.sm,power.draw,clocks_throttle_reasons.active"
 UUID = "GPU-5f0c7984-63b4-516b-e1a9-43d7e9989d83"
+LINE = f"0, {UUID}, 0, 0, 465, 124.36, 0x0000000000000001\n"
+FIELDS = "index,uuid,utilization.gpu,memory.used,clocks.sm,power.draw,clocks_throttle_reasons.active"
 
 
 @pytest.fixture
@@ -40,7 +40,15 @@ esac
 
 def test_an_idle_gpu():
     assert parse_loads(LINE) == [
-        {"index": 0, "use": 0.0, "memory_bytes": 0.0, "sm_clock_hz": 465e6, "power_w": 124.36, "slowed": False}
+        {
+            "index": 0,
+            "uuid": UUID,
+            "use": 0.0,
+            "memory_bytes": 0.0,
+            "sm_clock_hz": 465e6,
+            "power_w": 124.36,
+            "slowed": False,
+        }
     ]
 
 
@@ -57,7 +65,7 @@ def test_an_idle_gpu():
     ],
 )
 def test_the_power_cap_alone_is_no_slowdown(reasons, slowed):
-    [seen] = parse_loads(f"3, 100, 70000, 1980, [N/A], {reasons}\n")
+    [seen] = parse_loads(f"3, {UUID}, 100, 70000, 1980, [N/A], {reasons}\n")
     assert (seen["slowed"], seen["power_w"], seen["use"]) == (slowed, None, 1.0)
 
 
@@ -76,7 +84,7 @@ def test_descendants_of_a_role_of_the_deployment_are_its_own(nvidia_smi):
         os.kill(own, 9)
     assert (len(seen["gpus"]), seen["error"]) == (1, "")
     assert [each["pid"] for each in seen["foreign"]] == [other.pid]
-    assert seen["foreign"][0]["command"] == "sleep 60"
+    assert (seen["foreign"][0]["command"], seen["foreign"][0]["gpu_uuid"]) == ("sleep 60", UUID)
     assert sorted(each["pid"] for each in elsewhere["foreign"]) == sorted([own, other.pid])
 
 
