@@ -19,8 +19,8 @@ from typing import Any
 
 import httpx
 import pytest
+from testbed.measured import uneven
 
-from slipway.results import Distribution, Measurement
 from slipway.spec import DeploymentSpec, load_deployment
 from slipway.store import RunStart, SmokeCheck, State, Store, open_store
 
@@ -38,29 +38,7 @@ for line in sys.argv[1:]:
 """
 CANARY = "canary-8f3e1d"
 """Stands for a secret that got into the store."""
-TTFT = Distribution(
-    count=640, mean=0.21, minimum=0.19, p50=0.2, p90=0.25, p95=0.1 + 0.2, p99=0.4, maximum=1.000000000000001
-)
-MEASURED = Measurement(
-    users=10,
-    spawn_rate=2.0,
-    processes=8,
-    started_at=1_760_000_000.123456,
-    window_s=180.000_001,
-    requests=640,
-    errors={"timeout": 2},
-    prompt_tokens=20_480,
-    output_tokens=2**40,
-    requests_per_s=3.5555555555555554,
-    output_tokens_per_s=227.55555555555554,
-    ttft=TTFT,
-    itl=None,
-    tpot=None,
-    e2e=TTFT,
-    reasons=("little load",),
-    client={"cpu_share": 0.12},
-    server={"generation_tokens": 40_961.0},
-)
+MEASURED = uneven(client={"cpu_share": 0.12}, server={"generation_tokens": 40_961.0})
 
 
 @dataclass(frozen=True)

@@ -8,31 +8,14 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
+from testbed.measured import measured
 
 from slipway.errors import SpecError
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
 from slipway.operators.resolve import ResolveOperator
-from slipway.results import Distribution, Measurement
 from slipway.store import State
 
-FLAT = Distribution(100, *[0.02] * 7)
-MEASURED = Measurement(
-    users=1,
-    spawn_rate=1,
-    processes=1,
-    started_at=0,
-    window_s=10,
-    requests=100,
-    errors={},
-    prompt_tokens=3200,
-    output_tokens=3200,
-    requests_per_s=10,
-    output_tokens_per_s=1000,
-    ttft=FLAT,
-    itl=FLAT,
-    tpot=FLAT,
-    e2e=FLAT,
-)
+MEASURED = measured()
 HERE = {"hardware": "127.0.0.2: 2 x AMD EPYC", "versions": {"vllm": "0.32.0"}}
 
 

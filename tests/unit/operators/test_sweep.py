@@ -8,35 +8,19 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from testbed.measured import measured
 
 from slipway.errors import HostUnreachable, NotReady, NotRestored, SlipwayError, SmokeFailed, SpecError
 from slipway.hosts import LocalHost
 from slipway.operators import sweep as sweeps
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.sweep import PointOperator, SweepReportOperator, SweepRestoreOperator
-from slipway.results import Distribution, Measurement, Validity
+from slipway.results import Measurement, Validity
 from slipway.stages.site import Outcome, Site
 from slipway.stages.smoke import SmokeResult
 from slipway.store import State
 
-FLAT = Distribution(100, *[0.02] * 7)
-MEASURED = Measurement(
-    users=1,
-    spawn_rate=1,
-    processes=1,
-    started_at=1_000.0,
-    window_s=10,
-    requests=100,
-    errors={},
-    prompt_tokens=3200,
-    output_tokens=3200,
-    requests_per_s=10,
-    output_tokens_per_s=1000,
-    ttft=FLAT,
-    itl=FLAT,
-    tpot=FLAT,
-    e2e=FLAT,
-)
+MEASURED = measured(started_at=1_000.0)
 GRID = {"serve.args.max-num-seqs": [2, 8], "benchmark.users": [1, 4]}
 DETAIL = {
     "environment": {"versions": {"vllm": "0.32.0"}},

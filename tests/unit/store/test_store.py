@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from testbed.measured import UNEVEN, uneven
 
 from slipway.errors import StoreError
 from slipway.results import Distribution, Goodput, Histogram, Measurement, Validity
@@ -29,30 +30,14 @@ PARTS: dict[str, Any] = {
     "benchmark": {"levels": [{"users": 10}]},
 }
 START = RunStart(deployment="demo", job="deploy", dag_id="demo.deploy", dag_run_id="r1")
-TTFT = Distribution(
-    count=640, mean=0.21, minimum=0.19, p50=0.2, p90=0.25, p95=0.1 + 0.2, p99=0.4, maximum=1.000000000000001
-)
-MEASURED = Measurement(
-    users=10,
-    spawn_rate=2.0,
-    processes=8,
-    started_at=1_760_000_000.123456,
-    window_s=180.000_001,
-    requests=640,
-    errors={"timeout": 2},
-    prompt_tokens=20_480,
+MEASURED = uneven(
     output_tokens=40_960,
-    requests_per_s=3.5555555555555554,
-    output_tokens_per_s=227.55555555555554,
-    ttft=TTFT,
-    itl=None,
-    tpot=replace(TTFT, mean=0.03),
-    e2e=replace(TTFT, count=2**40),
-    reasons=("little load",),
+    tpot=replace(UNEVEN, mean=0.03),
+    e2e=replace(UNEVEN, count=2**40),
     client={"cpu_share": 0.12},
     server={"generation_tokens": 40_961.0},
     histograms={"ttft": Histogram(-23, (600, 0, 40))},
-    scheduled={"ttft": replace(TTFT, p99=0.7)},
+    scheduled={"ttft": replace(UNEVEN, p99=0.7)},
     goodput=Goodput({"ttft_s": 0.5}, requests=600, share=0.9375, requests_per_s=3.3),
     repeats={"output_tokens_per_s": [227.5, 230.25]},
     gpu={"power_w": 5600.5, "cost_per_million_tokens": 3.25},
@@ -382,7 +367,7 @@ class TestCells:
         ("wrong", "name"),
         [
             (replace(MEASURED, window_s=float("inf")), "window_s"),
-            (replace(MEASURED, ttft=replace(TTFT, p99=float("nan"))), "ttft.p99"),
+            (replace(MEASURED, ttft=replace(UNEVEN, p99=float("nan"))), "ttft.p99"),
             (replace(MEASURED, client={"cpu_share": float("nan")}), "client.cpu_share"),
         ],
     )
