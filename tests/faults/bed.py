@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -43,6 +44,14 @@ class Bed:
         return self.folder / "model"
 
     @property
+    def closed(self) -> Path:
+        """A folder in which its owner may not write."""
+        folder = self.short / "closed"
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o500)
+        return folder
+
+    @property
     def short(self) -> Path:
         """Ray's sockets need a short path."""
         return Path(f"/tmp/slf-{os.getpid()}-{self.port}")
@@ -68,8 +77,8 @@ class Bed:
             assert time.monotonic() < deadline, f"{self.name}: waited {seconds} s in vain"
             time.sleep(0.25)
 
-    def wait_for_end(self, program: str) -> RoleState:
-        self.wait(lambda: not self.state(program).alive)
+    def wait_for_end(self, program: str, seconds: float = 150) -> RoleState:
+        self.wait(lambda: not self.state(program).alive, seconds)
         return self.state(program)
 
     def wait_for_log(self, program: str, text: str) -> None:
@@ -93,6 +102,8 @@ class Bed:
             for state in kit.reply(self.host.run(agent.roles(str(self.root))))["roles"]:
                 if state["role"].startswith(f"{self.name}."):
                     self.host.run(agent.stop(str(self.root), state["role"]))
+            if self.short.is_mount():
+                subprocess.run(["umount", "--lazy", self.short], check=True)
             shutil.rmtree(self.short, ignore_errors=True)
 
 

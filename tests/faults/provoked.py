@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from faults.bed import Bed, mounted, ray, under, vllm
 
 from slipway.shell import Command
 
-NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "env", "HOME=/tmp")
+UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+"""Root without the right to pass by modes: who else may read this machine's Python is not known."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """``command`` is what fails; ``prepare`` spoils the model before it; ``around`` holds something meanwhile;
-    ``strike`` hits what was started."""
+    ``strike`` hits what was started; ``patience_s`` is how long the program may take to fail."""
 
     name: str
     program: str
@@ -27,6 +29,7 @@ class Fault:
     prepare: Callable[[Bed], object] = lambda bed: None
     around: Callable[[Bed], contextlib.AbstractContextManager[object]] = lambda bed: contextlib.nullcontext()
     strike: Callable[[Bed], object] = lambda bed: None
+    patience_s: float = 150
 
     @property
     def cause(self) -> str:
@@ -38,7 +41,7 @@ class Fault:
         with self.around(bed):
             bed.start(self.program, self.command(bed))
             self.strike(bed)
-            bed.wait_for_end(self.program)
+            bed.wait_for_end(self.program, self.patience_s)
 
 
 def flags(name: str, *words: str, env: dict[str, str] | None = None, model: str = "") -> Fault:
@@ -81,6 +84,15 @@ def listening(bed: Bed) -> Iterator[None]:
         other.bind(("0.0.0.0", bed.port))
         other.listen()
         yield
+
+
+@contextlib.contextmanager
+def full_disk(bed: Bed) -> Iterator[None]:
+    """Ray's folder lies on a disk of its own without a free byte, until the bed is gone."""
+    bed.short.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", bed.short], check=True)
+    (bed.short / "full").write_bytes(bytes(16384))
+    yield
 
 
 @contextlib.contextmanager
@@ -154,14 +166,22 @@ FAULTS = [
     spoiled("st-notst--html", written(FIRST, "<!DOCTYPE html><html><body>Sign in</body></html>\n" * 40)),
     spoiled("st-notst--empty", written(FIRST, "")),
     spoiled("shard-missing", without(FIRST)),
-    spoiled("weights-missing", without(FIRST, "model.safetensors.index.json")),
+    spoiled("weights-missing", without(SHARDS[1], "model.safetensors.index.json")),
     spoiled("weights-none", without(*SHARDS, "model.safetensors.index.json")),
     spoiled("weights-shape", config(intermediate_size=320)),
-    spoiled("kv-small", config(max_position_embeddings=90_000_000), "--max-model-len=80000000"),
+    spoiled("kv-small", config(max_position_embeddings=9_000_000), "--max-model-len=8000000"),
     Fault("port-busy", "vllm", vllm, around=listening),
-    Fault("perm", "vllm", lambda bed: under(vllm(bed), *NOBODY), prepare=lambda bed: (bed.model / FIRST).chmod(0o600)),
+    Fault(
+        "perm", "vllm", lambda bed: under(vllm(bed), *UNPRIVILEGED), prepare=lambda bed: (bed.model / FIRST).chmod(0)
+    ),
     Fault("nofile", "vllm", lambda bed: under(vllm(bed), "prlimit", "--nofile=48")),
-    Fault("disk-full", "vllm", lambda bed: mounted(vllm(bed, env={"TMPDIR": "/tmp/full"}), "/tmp/full", "4k")),
+    Fault(
+        "disk-full",
+        "vllm",
+        lambda bed: mounted(
+            vllm(bed, "--no-enforce-eager", env={"VLLM_CACHE_ROOT": str(bed.short)}), str(bed.short), "64k"
+        ),
+    ),
     Fault(
         "shm",
         "vllm",
@@ -181,9 +201,9 @@ FAULTS = [
     ),
     Fault("ray-auth--none", "ray-head", lambda bed: ray(bed, env={"RAY_AUTH_MODE": "token", "HOME": "/srv/nobody"})),
     Fault("ray-version", "ray-head", other_ray, around=head),
-    Fault("disk-full--ray", "ray-head", lambda bed: mounted(ray(bed), str(bed.short), "16k")),
-    Fault("perm--ray", "ray-head", lambda bed: under(ray(bed, "--temp-dir=/root/ray"), *NOBODY)),
-    Fault("ray-no-gcs", "ray-head", joining),
+    Fault("disk-full--ray", "ray-head", ray, around=full_disk),
+    Fault("perm--ray", "ray-head", lambda bed: under(ray(bed, f"--temp-dir={bed.closed}/ray"), *UNPRIVILEGED)),
+    Fault("ray-no-gcs", "ray-head", joining, patience_s=270),
 ]
 BY_NAME = {fault.name: fault for fault in FAULTS}
 

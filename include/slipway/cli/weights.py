@@ -89,9 +89,30 @@ def _judged(answer: dict[str, Any] | Any) -> str:
 
 
 def _prune(site: Site) -> int:
-    for host, paths in model_store.prune(site).items():
-        _say(f"[{host}] removed: {', '.join(paths) or 'nothing'}")
+    """As a run of its own, which holds the hosts meanwhile: a deploy that stages there waits, and so does this."""
+    with _hosts_held(site):
+        for host, paths in model_store.prune(site).items():
+            _say(f"[{host}] removed: {', '.join(paths) or 'nothing'}")
     return 0
+
+
+@contextmanager
+def _hosts_held(site: Site) -> Iterator[None]:
+    """Raises LeaseHeld, with the holder's name, while another run holds one of the hosts."""
+    from slipway.hooks.settings import store_url
+    from slipway.operators.lease import held
+    from slipway.store import RunStart, State, open_store
+
+    spec, began = site.spec, datetime.now(UTC).isoformat()
+    with open_store(store_url()) as store:
+        run = RunStart(spec.name, "prune", f"{spec.name}.prune", began, rehearsal=spec.rehearsal, reason="by hand")
+        run_id, state = store.begin_run(run), State.FAILED
+        try:
+            with held(store, run_id, spec, "prune"):
+                yield
+            state = State.SUCCESS
+        finally:
+            store.finish_run(run_id, state)
 
 
 def _manifest(site: Site) -> int:

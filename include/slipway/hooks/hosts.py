@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from slipway.errors import HostUnfit, HostUnreachable
+from slipway.errors import HostUnfit, HostUnreachable, SpecError
 from slipway.hosts import Host, LocalHost, SSHHost
 from slipway.spec import DeploymentSpec, HostSpec
 from slipway.stages.site import Site
@@ -24,7 +24,7 @@ def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None], *, pa
     Raises HostError for hosts that cannot be reached or prepared, naming each; ``partial`` opens the others instead.
     """
     hosts = {host.name: _host(host) for host in spec.hosts}
-    site = Site(spec=spec, hosts=hosts, lock=lock, say=say)
+    site = Site(spec=spec, hosts=hosts, lock=lock, say=say, hub_token=lambda: _hub_token(spec))
     try:
         if partial:
             yield site.within_reach()
@@ -41,6 +41,24 @@ def _host(spec: HostSpec) -> Host:
     if spec.connection == LOCAL:
         return LocalHost(spec.name)
     return SSHHost(spec.name, lambda: _connected(spec))
+
+
+def _hub_token(spec: DeploymentSpec) -> str:
+    """The password of the Airflow connection ``weights.token_connection``. Raises SpecError where there is none."""
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+
+    name = spec.weights.token_connection
+    try:
+        token = Connection.get(name).password if name else ""
+    except (AirflowException, AirflowRuntimeError) as error:
+        raise SpecError(
+            f"weights.token_connection: no Airflow connection {name!r}: {error}",
+            hint="add it, the token as its password",
+        ) from error
+    if name and not token:
+        raise SpecError(f"weights.token_connection: {name!r} has no password", hint="put the hub's token there")
+    return token or ""
 
 
 def _connected(spec: HostSpec) -> paramiko.SSHClient:

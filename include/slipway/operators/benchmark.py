@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from slipway.errors import SpecError
+from slipway.errors import SpecError, StoreError
 from slipway.operators.metrics import send_cell
 from slipway.operators.recording import Recording, recorded
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from slipway.store import Store
     from slipway.verdicts.judge import Verdict
     from slipway.verdicts.kind import Kind
+
+
+DATABASE_PATIENCE_S = 600.0
+ASK_DATABASE_EVERY_S = 5.0
+"""How long a cell that is measured waits for the results database, and how often it is tried."""
 
 
 class BenchmarkOperator(BaseOperator):
@@ -43,11 +48,25 @@ class BenchmarkOperator(BaseOperator):
         level = _level(recording.spec, self.load)
         folder = _folder(recording, level)
         cell = self._measured(recording.spec, level, folder)
-        recording.store.record_cell(recording.run_id, cell, str(folder), try_number=try_number)
+        self._record(recording, cell, folder, try_number)
         recording.detail = {"load": cell.load, "validity": cell.validity, "reasons": list(cell.reasons)}
         self.log.info("%s: %.1f output tokens/s, %s", cell.load, cell.output_tokens_per_s, cell.validity)
         send_cell(recording.spec.name, cell)
         return cell
+
+    def _record(self, recording: Recording, cell: Measurement, folder: Path, try_number: int) -> None:
+        """Keep what was measured. A database that is away just then is waited for: a new try would measure anew."""
+        deadline = time.monotonic() + DATABASE_PATIENCE_S
+        while True:
+            try:
+                recording.store.record_cell(recording.run_id, cell, str(folder), try_number=try_number)
+            except StoreError as error:
+                if time.monotonic() >= deadline:
+                    raise
+                self.log.warning("the cell is not recorded yet: %s", error)
+            else:
+                return
+            time.sleep(ASK_DATABASE_EVERY_S)
 
     def _age_out(self) -> None:
         """Remove what this machine has kept of runs long past."""

@@ -95,8 +95,24 @@ class EnvironmentOperator(StageOperator):
 
 
 class WeightsOperator(StageOperator):
+    """While it stages, the stage's row says how far each host is."""
+
     stage = "weights"
     custom_operator_name = "Weights"
+
+    def converge(self, site: Site, recording: Recording) -> Outcome:
+        from slipway.errors import StoreError
+
+        progress: dict[str, str] = {}
+
+        def note(host: str, line: str) -> None:
+            progress[host] = line
+            try:
+                recording.store.note_stage(recording.stage_id, {"progress": dict(progress)})
+            except StoreError as error:
+                self.log.warning("how far it is could not be noted: %s", error)
+
+        return super().converge(replace(site, on_progress=note), recording)
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
         recording.store.add_snapshot(recording.run_id, {"model": dict(outcome.detail)})

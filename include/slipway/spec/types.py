@@ -100,6 +100,9 @@ class WeightsSpec(Part):
     token_file: str | None = None
     """For a repository that needs one: a file on each host with the hub's token, which its owner alone may read
     (mode 0600). The token itself stands in no file of ours and on no command line."""
+    token_connection: str | None = None
+    """The same by an Airflow connection, whose password is the token: it lies in a file on each host (mode 0600) while
+    that host downloads, and is removed after."""
     hub_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
     """The hub's address, where it is not Hugging Face's own: a mirror."""
 
@@ -119,8 +122,10 @@ class WeightsSpec(Part):
             raise ValueError("limit_bytes_per_s: not for a repository, whose client knows no limit")
         if self.repository and self.prune:
             raise ValueError("prune: not for a repository, whose size only the hub knows; use `slipway weights prune`")
-        if not self.repository and (self.token_file or self.hub_endpoint):
-            raise ValueError("token_file, hub_endpoint: only for a source `hf:org/name@commit`")
+        if not self.repository and (self.token_file or self.token_connection or self.hub_endpoint):
+            raise ValueError("token_file, token_connection, hub_endpoint: only for a source `hf:org/name@commit`")
+        if self.token_file and self.token_connection:
+            raise ValueError("token_file, token_connection: give one of them")
         return self
 
 

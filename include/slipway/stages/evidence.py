@@ -22,6 +22,9 @@ RAY = ("ray-head", "ray-worker")
 RAYS_OWN = ("ray/raylet.", "ray/gcs_server.")
 """Logs of Ray's core. Those of its dashboard and other helpers tell of harmless things, too."""
 
+FULL_BYTES = 1 << 20
+"""A disk with less room than that is full."""
+
 NEEDS_SERVER = frozenset({"ready", "smoke", "liveness"})
 """Stages for which the server must run: how it ended is their failure, also where that was long ago."""
 
@@ -64,6 +67,15 @@ def sources(bundle: Bundle, since: float = 0.0) -> Iterator[Source]:
     for name, text in bundle.files.items():
         if name not in ended and (program := _program(name)):
             yield Source(bundle.host, program, name, text)
+    if full := _full_disks(bundle):
+        yield Source(bundle.host, "kernel", "disks.json", full)
+
+
+def _full_disks(bundle: Bundle) -> str:
+    """What the kernel answers to whoever writes there: a program that cannot write its log cannot say it."""
+    disks = json.loads(bundle.files.get("disks.json", "{}"))
+    full = {path: disk["free_bytes"] for path, disk in disks.items() if disk["free_bytes"] < FULL_BYTES}
+    return "".join(f"{path}: No space left on device ({free} bytes are free)\n" for path, free in full.items())
 
 
 def _over(role: Mapping[str, Any], since: float) -> bool:

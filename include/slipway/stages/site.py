@@ -59,7 +59,8 @@ class Site:
     """The deployment and its open hosts. ``lock`` is the text of the lock file, ``say`` writes a line to the log.
 
     ``out_of_reach`` are hosts of the deployment that are not among ``hosts``, and why: only where a stage can do
-    without them. ``on_downtime`` is called right before a server is stopped.
+    without them. ``on_downtime`` is called right before a server is stopped, ``on_progress`` with a host's name and how
+    far its long job is. ``hub_token`` gives the hub's token by the connection that the file names.
     """
 
     spec: DeploymentSpec
@@ -67,6 +68,8 @@ class Site:
     lock: str = ""
     say: Say = print
     on_downtime: Callable[[], None] = lambda: None
+    on_progress: Callable[[str, str], None] = lambda _host, _line: None
+    hub_token: Callable[[], str] = lambda: ""
     out_of_reach: Mapping[str, HostError] = field(default_factory=dict)
 
     @property

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from slipway.commands import python_env
+from slipway.commands import kit, python_env
 from slipway.commands import weights as commands
 from slipway.commands.agent import Role
 from slipway.errors import HostUnfit, StageError
 from slipway.facts.weights import Weights, served, speeds, staged
 from slipway.hosts import Host, on_each
-from slipway.spec import DeploymentSpec
+from slipway.spec import DeploymentSpec, Layout
 from slipway.stages import environment
 from slipway.stages.job import finish
 from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
@@ -20,6 +22,9 @@ from slipway.stages.staging_choice import Choice, choose
 
 SPARE_PART = 0.05
 """The part of the model's size that must be free beside it, as the copy itself demands."""
+
+PROGRESS = re.compile(r"\w+ [\d.]+ of [\d.]+ GiB, \d+ MiB/s(?:, .+ left)?$")
+"""What a job says of how far it is, with rate and time left."""
 
 
 def look(site: Site) -> dict[str, Weights]:
@@ -48,11 +53,29 @@ def converge(site: Site) -> Outcome:
     if lacking and site.spec.weights.repository:
         environment.converge(site)
     actions = act(site, _room(site, seen))
-    actions += act(site, plan(site.spec, seen, python_env.python(site.spec, site.lock)))
-    if lacking:
-        _wait(site, lacking)
-        seen = look(site)
+    with _token_there(site, lacking) as site:
+        actions += act(site, plan(site.spec, seen, python_env.python(site.spec, site.lock)))
+        if lacking:
+            _wait(site, lacking)
+            seen = look(site)
     return Outcome(actions, {**_detail(site.spec, seen), **({"choice": choice.detail} if choice.reason else {})})
+
+
+@contextmanager
+def _token_there(site: Site, lacking: list[Host]) -> Iterator[Site]:
+    """The hub's token of a connection in a file on each host that downloads, for as long as this lasts."""
+    if not site.spec.weights.token_connection or not lacking:
+        yield site
+        return
+    token, path = site.hub_token(), Layout(site.root).hub_token(site.spec.name)
+    write = kit.call(site.root, "files", "write", {"path": path, "text": token, "mode": 0o600}, secret=True)
+    remove = kit.call(site.root, "files", "remove", {"path": path, "below": path.rpartition("/")[0]})
+    weights = site.spec.weights.model_copy(update={"token_file": path})
+    try:
+        on_each(lacking, lambda host: kit.reply(host.run(write)))
+        yield replace(site, spec=site.spec.model_copy(update={"weights": weights}))
+    finally:
+        on_each(lacking, lambda host: kit.reply(host.run(remove)))
 
 
 def _choice(site: Site, seen: Mapping[str, Weights]) -> Choice:
@@ -116,7 +139,17 @@ def model_path(site: Site) -> str:
 def _wait(site: Site, hosts: list[Host]) -> None:
     job, timeout_s = commands.job_name(site.spec), site.spec.weights.timeout_s
     hint = "see the job's last lines above; staging goes on where it was interrupted"
-    on_each(hosts, lambda host: finish(host, site.root, job, timeout_s, say=site.say, hint=hint))
+
+    def waited(host: Host) -> None:
+        finish(host, site.root, job, timeout_s, say=lambda line: _shown(site, host.name, line), hint=hint)
+
+    on_each(hosts, waited)
+
+
+def _shown(site: Site, host: str, line: str) -> None:
+    site.say(line)
+    if progress := PROGRESS.search(line):
+        site.on_progress(host, progress[0])
 
 
 def _detail(spec: DeploymentSpec, seen: Mapping[str, Weights]) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import pytest
 
 from slipway.cli import main
 from slipway.hosts import LocalHost
+from slipway.operators.lease import leased_hosts
 from slipway.spec import load_deployment
 from slipway.stages import weights
 from slipway.stages.site import Site
+from slipway.store import RunStart, open_store, schema
 
 DEPLOYMENT = """
 version: 1
@@ -27,7 +29,10 @@ benchmark: {levels: [{users: 1}]}
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    url = f"sqlite:///{tmp_path}/results.db"
+    schema.upgrade(url)
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__STORE_URL", url)
     shared, deployments = tmp_path / "shared", tmp_path / "include" / "deployments"
     for folder in (shared, deployments, tmp_path / "include" / "environments"):
         folder.mkdir(parents=True)
@@ -77,6 +82,24 @@ def test_list_verify_and_prune(file, capsys, tmp_path):
     assert (first.exists(), second.exists()) == (True, True)
     assert main(["weights", "prune", str(file)]) == 0
     assert (first.exists(), second.exists()) == (False, True)
+
+
+def test_nothing_is_pruned_while_a_run_holds_the_host(file, capsys, tmp_path):
+    oldest = staged(file)
+    for kind in ("qwen2", "qwen3"):
+        (tmp_path / "shared" / "config.json").write_text(json.dumps({"model_type": kind}))
+        staged(file)
+    with open_store(f"sqlite:///{tmp_path}/results.db") as store:
+        deploy = store.begin_run(RunStart("other", "deploy", "other.deploy", "r1"))
+        store.take_lease(deploy, leased_hosts(load_deployment(file)), "deploy (weights)", 60)
+        assert main(["weights", "prune", str(file)]) == 1
+        assert "is held by run" in capsys.readouterr().err
+        assert oldest.exists()
+        store.release_lease(deploy)
+        assert main(["weights", "prune", str(file)]) == 0
+        assert not oldest.exists()
+        assert store.leases() == []
+        assert [(run.job, run.state) for run in store.runs("tiny")] == [("prune", "success"), ("prune", "failed")]
 
 
 def test_the_manifest_is_taken_once_and_every_copy_is_held_against_it(file, capsys, tmp_path):

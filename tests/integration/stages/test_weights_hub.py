@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -176,6 +177,15 @@ def test_a_token_comes_from_a_file_that_its_owner_alone_reads(hub, opened, tmp_p
         weights.converge(opened(f"token_file: {token}"))
     token.chmod(0o600)
     assert weights.converge(opened(f"token_file: {token}")).actions == 1
+    kept = [path for path in (tmp_path / "root").rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+    assert kept == []
+
+
+def test_a_token_of_a_connection_is_on_the_host_for_as_long_as_it_downloads(hub, opened, tmp_path):
+    hub.token = TOKEN
+    site = replace(opened("token_connection: hub"), hub_token=lambda: TOKEN)
+    assert weights.converge(site).actions == 1
+    assert set(hub.tokens) == {f"Bearer {TOKEN}"}
     kept = [path for path in (tmp_path / "root").rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
     assert kept == []
 

@@ -10,8 +10,10 @@ from itertools import count
 import pytest
 from testbed.measured import measured
 
-from slipway.errors import SpecError
+from slipway.errors import SpecError, StoreError
+from slipway.operators import benchmark
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
+from slipway.operators.recording import Recording
 from slipway.operators.resolve import ResolveOperator
 from slipway.store import State
 
@@ -75,6 +77,39 @@ def test_every_comparison_is_kept_with_the_stage(run, store):
     assert stage.detail["verdict"] == "same"
     assert stage.detail["compared"][0] == "throughput at 1 users +0.0 % (1000 tokens/s, else 1000)"
     assert len(stage.detail["compared"]) == 4
+
+
+def test_what_was_measured_waits_for_a_database_that_is_away(store, make_context, monkeypatch):
+    """It is measured once and stored once."""
+    monkeypatch.setattr(benchmark, "ASK_DATABASE_EVERY_S", 0.01)
+    context = make_context(conf={"users": [1]})
+    ResolveOperator(task_id="resolve", deployment="demo", job="deploy").execute(context)
+    run = store.runs("demo")[0]
+    recording = Recording(store, run.id, run.revision_id, store.spec(run.revision_id), store.lock(run.revision_id))
+    operator, measured, tries = BenchmarkOperator(task_id="benchmark", load="1 users"), [], count(1)
+
+    def measure(spec, level, folder):
+        measured.append(level.users)
+        return MEASURED
+
+    def record(*told, **more):
+        if next(tries) < 3:
+            raise StoreError("the database is away")
+        return type(store).record_cell(store, *told, **more)
+
+    monkeypatch.setattr(operator, "_measured", measure, raising=True)
+    monkeypatch.setattr(store, "record_cell", record)
+    operator.carry_out(recording, 1)
+    assert measured == [1]
+    assert [cell.measurement.users for cell in store.cells(run.id)] == [1]
+
+    def away(*told, **more):
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(store, "record_cell", away)
+    monkeypatch.setattr(benchmark, "DATABASE_PATIENCE_S", 0.0)
+    with pytest.raises(StoreError):
+        operator.carry_out(recording, 2)
 
 
 def test_rows_of_runs_long_past_are_removed_where_the_load_was_made(tmp_path, monkeypatch):

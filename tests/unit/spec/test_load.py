@@ -62,7 +62,11 @@ def test_all_shipped_deployments_load():
         ("name: tiny\nroot", "name: Tiny\nroot", "name: String should match pattern"),
         ("/models/tiny,", "'hf:org/tiny@main',", "weights: source: a repository is named `hf:org/name@commit`"),
         ("/models/tiny,", f"'hf:org/tiny@{'a' * 40}', stage: false,", "weights: stage: a repository has no folder"),
-        ("/models/tiny,", "/models/tiny, token_file: /x,", "weights: token_file, hub_endpoint: only for a source `hf:"),
+        (
+            "/models/tiny,",
+            "/models/tiny, token_file: /x,",
+            "weights: token_file, token_connection, hub_endpoint: only for a source `hf:",
+        ),
         (
             "{model_name: tiny}",
             "{model_name: tiny, port: 80}",

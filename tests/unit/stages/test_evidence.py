@@ -33,6 +33,18 @@ def test_each_log_belongs_to_a_program():
     }
 
 
+def test_a_full_disk_is_the_cause_of_what_could_not_even_say_so(spec):
+    disks = {"/srv": {"free_bytes": 4096, "looked_at": "/srv"}, "/tmp": {"free_bytes": 1 << 30, "looked_at": "/tmp"}}
+    said = "RuntimeError: Failed to start GCS. Failed to connect to GCS at address 10.0.0.1:6379"
+    bundle = Bundle("a", {"pair.ray-head.log": said, "disks.json": json.dumps(disks)})
+    found = explain(spec, Evidence({"a": bundle}, {}), "ray_cluster", 0.0, "Ray's head ended")
+    assert (found.id, found.log) == ("disk-full", "disks.json")
+    assert found.line == "/srv: No space left on device (4096 bytes are free)"
+    disks["/srv"]["free_bytes"] = 1 << 30
+    bundle = Bundle("a", {"pair.ray-head.log": said, "disks.json": json.dumps(disks)})
+    assert explain(spec, Evidence({"a": bundle}, {}), "ray_cluster", 0.0, "x").id == "ray-no-gcs"
+
+
 def test_the_cause_has_the_name_of_its_host(spec):
     said = "(RayWorkerProc pid=5, ip=10.0.0.2) RuntimeError: Unable to find address for: ib7"
     found = explain(spec, Evidence({"a": Bundle("a", {"pair.vllm.log": said})}, {}), "ready", 0.0, "[a] vLLM ended")
