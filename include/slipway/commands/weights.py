@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from slipway.commands import kit
 from slipway.commands.agent import Role
 from slipway.shell import Command
-from slipway.spec import DeploymentSpec, Layout
+from slipway.spec import DeploymentSpec, HostSpec, Layout
+
+STRIPE_PORT = 8
+"""The port of the deployment's block at which hosts give each other what they have read of the source."""
 
 PRUNE_S = 600
 """Removing a large file takes a file system seconds, not minutes."""
@@ -21,9 +25,20 @@ def look(spec: DeploymentSpec) -> Command:
     return kit.call(spec.root, "stage", "look", _folders(spec), timeout_s=120)
 
 
-def copy(spec: DeploymentSpec) -> Role:
-    """The job that copies, checks on the way, and moves into place when whole. It knows itself what there is to do."""
-    return _job(spec, _program(spec, "stage", "copy", _folders(spec) | _limit(spec)))
+def copy(spec: DeploymentSpec, host: HostSpec | None = None, sharing: Sequence[HostSpec] = ()) -> Role:
+    """The job that copies, checks on the way, and moves into place when whole. It knows itself what there is to do.
+
+    Of several hosts ``sharing`` the source, ``host`` reads its share.
+    """
+    asked = _folders(spec) | _limit(spec)
+    if host is not None and len(sharing) > 1:
+        asked["stripe"] = {
+            "own": sharing.index(host),
+            "addresses": [each.address for each in sharing],
+            "port": spec.ray.ports.block + STRIPE_PORT,
+            "token_file": Layout(spec.root).stripe_token(spec.name),
+        }
+    return _job(spec, _program(spec, "stage", "copy", asked))
 
 
 def download(spec: DeploymentSpec, fetch: Command) -> Role:

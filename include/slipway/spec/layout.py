@@ -44,6 +44,9 @@ class Layout:
     def agents(self) -> str:
         return f"{self.root}/agents"
 
+    def stripe_token(self, deployment: str) -> str:
+        return f"{self.root}/deployments/{deployment}/stripe.token"
+
     def hub_token(self, deployment: str) -> str:
         return f"{self.root}/deployments/{deployment}/hub.token"
 

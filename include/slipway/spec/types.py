@@ -88,6 +88,9 @@ class WeightsSpec(Part):
     limit_bytes_per_s: int | None = Field(default=None, ge=1 << 20)
     """The most that each host reads from the source while it stages, for storage that others use too; no limit by
     default."""
+    stripe: bool = False
+    """Where several hosts lack the model: each reads its share of the source, and has the rest from the others, at port
+    `ray.ports.block` + 8 of their addresses. For a source that is slower than the network between the hosts."""
     allow_pickle: tuple[str, ...] = ()
     """Pickle files that may be part of the model, by their path below `source`. Any other is refused: a pickle can run
     code when it is loaded. vLLM loads the weights from safetensors alone in any case."""
@@ -120,6 +123,8 @@ class WeightsSpec(Part):
             raise ValueError("stage: a repository has no folder to serve from; leave it `true`")
         if self.repository and self.limit_bytes_per_s:
             raise ValueError("limit_bytes_per_s: not for a repository, whose client knows no limit")
+        if self.stripe and (self.repository or not self.stage):
+            raise ValueError("stripe: only for a folder that is staged")
         if self.repository and self.prune:
             raise ValueError("prune: not for a repository, whose size only the hub knows; use `slipway weights prune`")
         if not self.repository and (self.token_file or self.token_connection or self.hub_endpoint):

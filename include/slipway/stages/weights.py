@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +39,8 @@ def plan(spec: DeploymentSpec, seen: Mapping[str, Weights], interpreter: str) ->
     """
     lacking = [host.name for host in spec.hosts if not (host.name in seen and seen[host.name].current)]
     if spec.weights.stage and lacking:
-        job = _job(spec, interpreter)
-        yield [starting(host, spec.root, job, f"stage {spec.weights.name}") for host in lacking]
+        jobs = _jobs(spec, interpreter, lacking)
+        yield [starting(host, spec.root, job, f"stage {spec.weights.name}") for host, job in jobs.items()]
 
 
 def converge(site: Site) -> Outcome:
@@ -53,7 +54,7 @@ def converge(site: Site) -> Outcome:
     if lacking and site.spec.weights.repository:
         environment.converge(site)
     actions = act(site, _room(site, seen))
-    with _token_there(site, lacking) as site:
+    with _tokens_there(site, lacking) as site:
         actions += act(site, plan(site.spec, seen, python_env.python(site.spec, site.lock)))
         if lacking:
             _wait(site, lacking)
@@ -62,20 +63,30 @@ def converge(site: Site) -> Outcome:
 
 
 @contextmanager
-def _token_there(site: Site, lacking: list[Host]) -> Iterator[Site]:
-    """The hub's token of a connection in a file on each host that downloads, for as long as this lasts."""
-    if not site.spec.weights.token_connection or not lacking:
-        yield site
-        return
-    token, path = site.hub_token(), Layout(site.root).hub_token(site.spec.name)
-    write = kit.call(site.root, "files", "write", {"path": path, "text": token, "mode": 0o600}, secret=True)
-    remove = kit.call(site.root, "files", "remove", {"path": path, "below": path.rpartition("/")[0]})
-    weights = site.spec.weights.model_copy(update={"token_file": path})
-    try:
-        on_each(lacking, lambda host: kit.reply(host.run(write)))
+def _tokens_there(site: Site, lacking: list[Host]) -> Iterator[Site]:
+    """What the jobs must know and nobody else, in a file on each host that stages, for as long as this lasts: the hub's
+    token of a connection, or the one by which the hosts know each other in this staging."""
+    layout, weights = Layout(site.root), site.spec.weights
+    with ExitStack() as stack:
+        if weights.stripe and len(lacking) > 1:
+            path = layout.stripe_token(site.spec.name)
+            stack.enter_context(_secret_there(site.root, lacking, path, secrets.token_hex(32)))
+        if weights.token_connection and lacking:
+            path = layout.hub_token(site.spec.name)
+            stack.enter_context(_secret_there(site.root, lacking, path, site.hub_token()))
+            weights = weights.model_copy(update={"token_file": path})
         yield replace(site, spec=site.spec.model_copy(update={"weights": weights}))
+
+
+@contextmanager
+def _secret_there(root: str, hosts: list[Host], path: str, text: str) -> Iterator[None]:
+    write = kit.call(root, "files", "write", {"path": path, "text": text, "mode": 0o600}, secret=True)
+    remove = kit.call(root, "files", "remove", {"path": path, "below": path.rpartition("/")[0]})
+    try:
+        on_each(hosts, lambda host: kit.reply(host.run(write)))
+        yield
     finally:
-        on_each(lacking, lambda host: kit.reply(host.run(remove)))
+        on_each(hosts, lambda host: kit.reply(host.run(remove)))
 
 
 def _choice(site: Site, seen: Mapping[str, Weights]) -> Choice:
@@ -122,11 +133,13 @@ def _room(site: Site, seen: Mapping[str, Weights]) -> Plan:
         yield from room(site.spec, seen, served(site.head, site.spec))
 
 
-def _job(spec: DeploymentSpec, interpreter: str) -> Role:
+def _jobs(spec: DeploymentSpec, interpreter: str, lacking: Sequence[str]) -> Mapping[str, Role]:
+    """By host. Where the file says so, those that lack the model share the source."""
+    hosts = [host for host in spec.hosts if host.name in lacking]
     if not spec.weights.repository:
-        return commands.copy(spec)
-    asked = commands.fetching(spec)
-    return commands.download(spec, python_env.program(interpreter, "fetch", stdin=asked, timeout_s=0))
+        return {host.name: commands.copy(spec, host, hosts if spec.weights.stripe else ()) for host in hosts}
+    fetch = python_env.program(interpreter, "fetch", stdin=commands.fetching(spec), timeout_s=0)
+    return dict.fromkeys(lacking, commands.download(spec, fetch))
 
 
 def model_path(site: Site) -> str:

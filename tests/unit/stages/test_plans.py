@@ -110,6 +110,19 @@ class TestWeights:
             "limit_bytes_per_s": 2 << 20,
         }
 
+    def test_hosts_share_the_source_where_the_file_says_so_and_several_lack_it(self, spec):
+        changed = spec.model_copy(update={"weights": spec.weights.model_copy(update={"stripe": True})})
+        [starts] = weights.plan(changed, {}, PYTHON)
+        stripes = [json.loads(asked(start)["steps"][0]["stdin"])["stripe"] for start in starts]
+        both = {
+            "addresses": [host.address for host in spec.hosts],
+            "port": spec.ray.ports.block + 8,
+            "token_file": "/srv/slipway/deployments/pair/stripe.token",
+        }
+        assert stripes == [{"own": 0, **both}, {"own": 1, **both}]
+        [[alone]] = weights.plan(changed, {spec.hosts[0].name: self.WHOLE}, PYTHON)
+        assert "stripe" not in json.loads(asked(alone)["steps"][0]["stdin"])
+
     def test_room_is_made_only_where_it_is_short(self, spec):
         lacking = dataclasses.replace(self.WHOLE, current=False, bytes=100)
         seen = {"a": dataclasses.replace(lacking, free_bytes=104), "b": dataclasses.replace(lacking, free_bytes=105)}

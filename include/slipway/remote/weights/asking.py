@@ -9,6 +9,7 @@ from slipway.remote.request import Request
 from slipway.remote.weights.blocks import BLOCK_BYTES
 from slipway.remote.weights.chunks import DEFAULT_CHUNK_BYTES
 from slipway.remote.weights.mounts import is_network
+from slipway.remote.weights.striping import Stripe, load_token
 
 MOST_THREADS = 64
 LARGEST_CHUNK_BYTES = 1024**3
@@ -31,6 +32,17 @@ def chunk_bytes_of(asked: Request) -> int:
 def limit_of(asked: Request) -> int | None:
     """Bytes a second; None for no limit."""
     return None if asked.get("limit_bytes_per_s") is None else asked.integer("limit_bytes_per_s", low=1)
+
+
+def stripe_of(asked: Request) -> Stripe | None:
+    """How several hosts share the source; None where each reads all of it."""
+    part = asked.part("stripe")
+    if part is None:
+        return None
+    addresses = tuple(part.texts("addresses"))
+    own = part.integer("own", high=max(0, len(addresses) - 1))
+    token = load_token(path_of(part, "token_file"))
+    return Stripe(own, addresses, part.integer("port", low=1, high=65535), token)
 
 
 def threads_of(asked: Request, folder: Path) -> int:

@@ -15,12 +15,16 @@ from slipway.remote.weights.chunks import Chunk
 from slipway.remote.weights.journal import Journal
 from slipway.remote.weights.known import Known
 from slipway.remote.weights.listing import Listing, list_folder, printable
+from slipway.remote.weights.peers import PeerReader, Peers
 from slipway.remote.weights.progress import Pace, Progress
 
 
 @dataclass(frozen=True)
 class CopyJob:
-    """One copy of a model folder; the files of the target are there already, with their full length."""
+    """One copy of a model folder; the files of the target are there already, with their full length.
+
+    Chunks that ``peers`` read from the source come from them, where they can give them.
+    """
 
     source: Path
     target: Path
@@ -29,6 +33,7 @@ class CopyJob:
     journal: Journal
     progress: Progress
     pace: Pace
+    peers: Peers | None = None
 
 
 class ChunkCopier:
@@ -43,23 +48,39 @@ class ChunkCopier:
         self._source = ChunkFiles(job.source, os.O_RDONLY)
         self._target = ChunkFiles(job.target, os.O_RDWR | os.O_NOFOLLOW)
         self._buffer = aligned_buffer(job.chunk_bytes)
+        self._peers = PeerReader(job.peers) if job.peers else None
 
     def close(self) -> None:
         self._source.close()
         self._target.close()
+        if self._peers:
+            self._peers.close()
 
     def __call__(self, chunk: Chunk) -> None:
         """Raises Refused with the file and the offset."""
         copied = self._job.journal.digests.get(chunk.number)
         if copied and self._job.known.fits(chunk, copied) and copied == self._digest_in_target(chunk):
             self._job.progress.add(resumed=chunk.length)
+            self._offer(chunk, copied)
             return
-        self._job.pace.take(chunk.length)
-        digest = self._expected_digest(chunk)
+        digest = self._digest_of_peer(chunk)
+        if not digest:
+            self._job.pace.take(chunk.length)
+            digest = self._expected_digest(chunk)
         with refusing(f"writing {place(chunk)}"):
             self._target.write(chunk, self._buffer)
             self._job.journal.add(chunk, digest)
         self._job.progress.add(copied=chunk.length)
+        self._offer(chunk, digest)
+
+    def _offer(self, chunk: Chunk, digest: str) -> None:
+        if self._job.peers:
+            self._job.peers.shelf.put(chunk, digest)
+
+    def _digest_of_peer(self, chunk: Chunk) -> str:
+        """Of a chunk that a peer gave, which lies in the buffer then; empty where none gave what is known of it."""
+        digest = self._peers.read(chunk, self._buffer) if self._peers else ""
+        return digest if digest and self._job.known.fits(chunk, digest) else ""
 
     def _digest_in_target(self, chunk: Chunk) -> str:
         """Empty where the chunk cannot be read: it is copied again then."""

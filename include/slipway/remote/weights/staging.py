@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from slipway.remote.weights.journal import Journal
 from slipway.remote.weights.known import Known, known_of, problems_of_source
 from slipway.remote.weights.listing import Listing, printable
 from slipway.remote.weights.manifest import MANIFEST, Manifest, manifest_of
+from slipway.remote.weights.peers import Peers
 from slipway.remote.weights.progress import GIB, Pace, Progress
+from slipway.remote.weights.striping import PeerServer, Shelf, Stripe
 from slipway.remote.weights.versions import SOURCE_RECORD, ModelStore, Version, free_bytes
 
 SPARE_PART = 0.05
@@ -28,7 +30,10 @@ SPARE_PART = 0.05
 
 @dataclass(frozen=True)
 class CopyOrder:
-    """What to copy, where to, and how. ``chunk_bytes`` is a multiple of 4,096; ``pickles`` may be part of the model."""
+    """What to copy, where to, and how. ``chunk_bytes`` is a multiple of 4,096; ``pickles`` may be part of the model.
+
+    With a ``stripe`` this host reads a share of the source, and gives it to the others for theirs.
+    """
 
     source: Path
     store: ModelStore
@@ -36,11 +41,14 @@ class CopyOrder:
     chunk_bytes: int
     limit_bytes_per_s: float | None
     pickles: tuple[str, ...] = ()
+    stripe: Stripe | None = None
 
 
-def stage_version(order: CopyOrder, model: Listing, progress: Progress) -> Version:
+@contextmanager
+def staged_version(order: CopyOrder, model: Listing, progress: Progress) -> Iterator[tuple[Version, int]]:
     """Copy a source that no whole version was made from yet, and publish it. The store's lock is held.
 
+    Gives the version and how many bytes came from other hosts; these can fetch theirs as long as it lasts.
     Raises Refused with nothing published; what was copied stays for the next attempt.
     """
     problems = problems_of_source(model, order.pickles)
@@ -51,13 +59,29 @@ def stage_version(order: CopyOrder, model: Listing, progress: Progress) -> Versi
     partial = order.store.partial(model.fingerprint)
     _require_space(partial, model)
     _reserve(partial, model)
-    digests = _copy_chunks(order, model, known, progress)
-    require_unchanged(model)
-    manifest = manifest_of([(file.name, file.size) for file in model.files], order.chunk_bytes, digests)
-    seal(partial, model, manifest, record_of(str(model.folder), model.fingerprint, progress))
-    version = order.store.publish(partial, manifest)
-    order.store.journal(model.fingerprint).unlink()
-    return version
+    with _shared(order, model, partial) as peers:
+        digests = _copy_chunks(order, model, known, progress, peers)
+        require_unchanged(model)
+        manifest = manifest_of([(file.name, file.size) for file in model.files], order.chunk_bytes, digests)
+        seal(partial, model, manifest, record_of(str(model.folder), model.fingerprint, progress))
+        version = order.store.publish(partial, manifest)
+        order.store.journal(model.fingerprint).unlink()
+        if peers:
+            peers.shelf.folder = version.path
+        yield version, peers.fetched_bytes if peers else 0
+
+
+@contextmanager
+def _shared(order: CopyOrder, model: Listing, partial: Path) -> Iterator[Peers | None]:
+    """Give what is here to the other hosts, until at the end they have all of it too."""
+    if order.stripe is None:
+        yield None
+        return
+    shelf = Shelf(f"{model.fingerprint}-{order.chunk_bytes}", partial)
+    with closing(PeerServer(order.stripe, shelf)):
+        peers = Peers(order.stripe, shelf)
+        yield peers
+        peers.say_served()
 
 
 def needed_bytes(partial: Path, model: Listing) -> int:
@@ -92,14 +116,18 @@ def _reserve(partial: Path, model: Listing) -> None:
         raise
 
 
-def _copy_chunks(order: CopyOrder, model: Listing, known: Known, progress: Progress) -> dict[int, str]:
+def _copy_chunks(
+    order: CopyOrder, model: Listing, known: Known, progress: Progress, peers: Peers | None
+) -> dict[int, str]:
     """Chunk number -> digest, once all chunks are on the disk."""
     chunks = split([(file.name, file.size) for file in model.files], order.chunk_bytes)
+    if order.stripe:
+        chunks = order.stripe.in_order(chunks, lag=2 * order.threads)
     target = order.store.partial(model.fingerprint)
     title = f"slipway-journal 1 {model.fingerprint} {order.chunk_bytes}"
     with closing(Journal(order.store.journal(model.fingerprint), title, target, model.size)) as journal:
         pace = Pace(order.limit_bytes_per_s)
-        job = CopyJob(order.source, target, order.chunk_bytes, known, journal, progress, pace)
+        job = CopyJob(order.source, target, order.chunk_bytes, known, journal, progress, pace, peers)
         try:
             work_through(chunks, lambda: closing(ChunkCopier(job)), order.threads, progress.say)
         finally:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from slipway.remote.refusal import Refused, refusing
 from slipway.remote.request import Request
-from slipway.remote.weights.asking import chunk_bytes_of, limit_of, path_of, threads_of
+from slipway.remote.weights.asking import chunk_bytes_of, limit_of, path_of, stripe_of, threads_of
 from slipway.remote.weights.code import code
 from slipway.remote.weights.known import digest_beside, problems_of_source
 from slipway.remote.weights.listing import Listing, list_folder, printable
 from slipway.remote.weights.manifest import MANIFEST, BadManifest, load_manifest
 from slipway.remote.weights.progress import Pace, Progress
-from slipway.remote.weights.staging import CopyOrder, needed_bytes, stage_version
+from slipway.remote.weights.staging import CopyOrder, needed_bytes, staged_version
 from slipway.remote.weights.taking import ReadOrder, take_manifest
 from slipway.remote.weights.verifying import Fault, find_faults
 from slipway.remote.weights.versions import DAMAGE_RECORD, ModelStore, free_bytes
@@ -63,28 +64,32 @@ def look(request: Asked) -> Answer:
 def copy(request: Asked) -> Answer:
     """Stage the source as a version of the store and make it the current one; other versions stay.
 
-    Resumes what an earlier copy of the same source left. Raises Refused, with nothing published.
+    Resumes what an earlier copy of the same source left. With a ``stripe``, ``fetched_bytes`` of the ``copied_bytes``
+    came from other hosts, and it ends when these have theirs. Raises Refused, with nothing published.
     """
     order = _copy_order(Request(request))
     overlap = order.store.overlap(order.source)
     if overlap:
         raise Refused(overlap, "choose a root outside the source")
-    with refusing(f"staging {order.source} into {order.store.path}"), order.store.open_lock(LOCK_WAIT_S):
-        model = list_folder(order.source)
+    with ExitStack() as until_served, refusing(f"staging {order.source} into {order.store.path}"):
+        until_served.enter_context(order.store.open_lock(LOCK_WAIT_S))
+        model, fetched_bytes = list_folder(order.source), 0
         progress = Progress("staged", model.size)
         order.store.remove_stale(model.fingerprint)
         version = order.store.made_from(model.fingerprint, digest_beside(model))
         if version:
             order.store.make_current(version)
         else:
-            version = stage_version(order, model, progress)
+            version, fetched_bytes = until_served.enter_context(staged_version(order, model, progress))
+        seconds = progress.seconds
     return {
         "path": str(version.path),
         "digest": version.digest,
         "bytes": model.size,
         "files": len(model.files),
-        "seconds": round(progress.seconds, 3),
+        "seconds": round(seconds, 3),
         "copied_bytes": progress.copied_bytes,
+        "fetched_bytes": fetched_bytes,
         "resumed_bytes": progress.resumed_bytes,
     }
 
@@ -157,4 +162,5 @@ def _mark(folder: Path, faults: list[Fault]) -> None:
 
 def _copy_order(asked: Request) -> CopyOrder:
     source, store, pickles = path_of(asked, "source"), ModelStore(path_of(asked, "store")), asked.texts("allow_pickle")
-    return CopyOrder(source, store, threads_of(asked, source), chunk_bytes_of(asked), limit_of(asked), tuple(pickles))
+    threads, chunk_bytes, limit = threads_of(asked, source), chunk_bytes_of(asked), limit_of(asked)
+    return CopyOrder(source, store, threads, chunk_bytes, limit, tuple(pickles), stripe_of(asked))
