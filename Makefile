@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev check test test-faults test-production model demo down hosts-up hosts-down secrets clean lock docs page
+.PHONY: help venv dev check test test-faults test-kills test-production model demo down hosts-up hosts-down secrets clean lock docs page
 
 PYTHON ?= python3.11
 DEPLOYMENT ?= include/deployments/demo.yaml
@@ -47,6 +47,9 @@ test-production: dev model ## Run docker-compose.yaml's services without Docker,
 	@command -v redis-server >/dev/null && [ -x /usr/lib/postgresql/15/bin/postgres ] \
 		|| { echo "install redis-server and postgresql-15 first" >&2; exit 2; }
 	$(BIN)/python -m pytest -s tests/production
+
+test-kills: dev model ## kill -9 of each part of Airflow in each phase of a deploy, on real parts
+	$(BIN)/python -m pytest -s tests/kills
 
 model: $(MODEL)/config.json $(TINY)/config.json ## Make the models of demo and rehearsal, where they are missing
 

@@ -6,7 +6,7 @@
     ├── SpecError            the deployment file or the conf of a run is wrong
     ├── HostError            something about one host
     │   ├── HostUnreachable  no connection, or it was lost                      (transient)
-    │   ├── CommandFailed    a command ended with a code that is not 0
+    │   ├── CommandFailed    a command ended with a code that is not 0   (transient by a signal)
     │   ├── CommandTimeout   a command took longer than it may                  (transient)
     │   └── HostUnfit        a host lacks what the deployment needs
     ├── StageError           a stage cannot reach its goal
@@ -70,7 +70,10 @@ class HostUnreachable(HostError):
 
 
 class CommandFailed(HostError):
-    """A command ended with a code that is not 0; carries its :class:`~slipway.shell.Result`."""
+    """A command ended with a code that is not 0; carries its :class:`~slipway.shell.Result`.
+
+    One that a signal ended (then the code is negative) did not fail by itself: the same again may help.
+    """
 
     def __init__(self, result: Result, *, hint: str = "") -> None:
         shown = result.command.line()
@@ -79,6 +82,7 @@ class CommandFailed(HostError):
         said = result.last_lines()
         super().__init__(result.host, f"{message}\n{said}" if said else message, hint=hint)
         self.result = result
+        self.transient = result.returncode < 0
 
 
 class CommandTimeout(HostError):

@@ -31,6 +31,8 @@ DEFAULT_PORT = 8080
 USER = "admin"
 OUTLAST_A_RESTART = {"execution_api_retries": 40, "execution_api_retry_wait_max": 2}
 """A task that begins or ends while the API server is started again asks for about a minute, not for about 6 s."""
+NOTICE_A_LOSS = {"orphaned_tasks_check_interval": 30, "task_instance_heartbeat_timeout": 120}
+"""A task whose scheduler or process was killed is tried again within about two minutes, not within five."""
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -172,7 +174,7 @@ def _options(settings: Settings, keys: Mapping[str, str]) -> dict[str, dict[str,
         "dag_processor": {"refresh_interval": 10},
         "slipway": {"deployments_folder": settings.project / "include" / "deployments"},
         "logging": {"base_log_folder": settings.home / "logs"},
-        "scheduler": {"enable_health_check": False},
+        "scheduler": {"enable_health_check": False, **NOTICE_A_LOSS},
         "workers": {"min_heartbeat_interval": 1, "max_failed_heartbeats": 20, **OUTLAST_A_RESTART},
     }
 

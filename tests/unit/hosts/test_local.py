@@ -65,3 +65,12 @@ class TestSeveralHosts:
         assert "[b]" in str(caught.value)
         assert "[c]" in str(caught.value)
         assert not caught.value.transient
+
+
+@pytest.mark.parametrize(("script", "again"), [("kill -TERM $$", True), ("exit 3", False)])
+def test_a_command_that_was_ended_from_outside_may_be_tried_again(script, again):
+    """As when a killed scheduler takes a task with it, in the middle of a question to a host."""
+    result = LocalHost().run(Command(("sh", "-c", script)))
+    with pytest.raises(CommandFailed) as failed:
+        checked(result)
+    assert failed.value.transient is again
