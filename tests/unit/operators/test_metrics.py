@@ -69,8 +69,8 @@ def test_a_load_level_says_what_it_gave(heard: Callable[[], dict[str, str]]) -> 
     send_cell("demo", replace(MEASURED, e2e=None))
     tags = "deployment=demo,load=1_users"
     assert heard() == {
-        f"airflow.slipway.cell.output_tokens_per_s,{tags}": "1000|g",
-        f"airflow.slipway.cell.requests_per_s,{tags}": "10|g",
+        f"airflow.slipway.cell.output_tokens_per_s,{tags}": "1000.0|g",
+        f"airflow.slipway.cell.requests_per_s,{tags}": "10.0|g",
         f"airflow.slipway.cell.ttft_p99_s,{tags}": "0.02|g",
         f"airflow.slipway.cell.tpot_p99_s,{tags}": "0.02|g",
     }
