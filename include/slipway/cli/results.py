@@ -164,7 +164,7 @@ def measurements_table(title: str, cells: Sequence[Measurement]) -> Table:
     """A row a load level."""
     table = Table(title=title, **NARROW)
     for column in CELL_COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", no_wrap=column != "users")
     table.add_column("validity", no_wrap=True)
     for measured in cells:
         style = VALIDITY_STYLES[measured.validity]

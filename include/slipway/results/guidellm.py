@@ -12,8 +12,8 @@ from slipway.errors import SpecError
 from slipway.results.measurement import Distribution, Measurement, Validity
 
 FOREIGN = (
-    "measured by guidellm: what it calls ITL is one value a request (here TPOT), percentiles are values that "
-    "were seen, and the rates are means over its time"
+    "measured by guidellm: what it calls ITL is one value a request, weighted by its tokens (here TPOT), percentiles "
+    "are values that were seen, and the rates are means over its time"
 )
 
 MS = 1000.0

@@ -58,8 +58,8 @@ def exported(measured: Measurement, rows: Sequence[Row], model: str, endpoint: s
 def imported(result: Mapping[str, Any]) -> Measurement:
     """Such a result as a cell. It is suspect, and so no baseline: its figures are defined otherwise.
 
-    One without lists (``--save-detailed``) has no distributions, since it does not state the least and the most;
-    what it states of latencies is among the reasons. Raises SpecError where it is no such result.
+    One without lists (``--save-detailed``) has no distributions, since it does not state the least and the most, but
+    that of E2E latency; what it states of the others is among the reasons. Raises SpecError where it is no such result.
     """
     try:
         return _measurement(result)
@@ -69,7 +69,8 @@ def imported(result: Mapping[str, Any]) -> Measurement:
 
 
 def _measurement(result: Mapping[str, Any]) -> Measurement:
-    values, failed = _values(result) if "ttfts" in result else {}, int(result.get("failed", 0))
+    failed, detailed = int(result.get("failed", 0)), "ttfts" in result
+    values = _values(result) if detailed else _latencies(result, failed)
     rate = 0.0 if result["request_rate"] == "inf" else float(result["request_rate"])
     users = int(result["max_concurrency"] or (0 if rate else result["num_prompts"]))
     return Measurement(
@@ -90,7 +91,7 @@ def _measurement(result: Mapping[str, Any]) -> Measurement:
         tpot=distribution(values.get("tpot", ())),
         e2e=distribution(values.get("e2e", ())),
         validity=Validity.SUSPECT,
-        reasons=(FOREIGN,) if values else (FOREIGN, _stated(result)),
+        reasons=(FOREIGN,) if detailed else (FOREIGN, _stated(result)),
         histograms={name: found for name, each in values.items() if (found := histogram(each))},
     )
 
@@ -114,6 +115,11 @@ def _stated(result: Mapping[str, Any]) -> str:
     names = [f"{figure}_{theirs}_ms" for theirs in NAMES.values() for figure in ("mean", "median", "p99")]
     said = ", ".join(f"{name} {result[name]:.4g}" for name in names if name in result)
     return f"without --save-detailed it has no values of requests; it states {said}"
+
+
+def _latencies(result: Mapping[str, Any], failed: int) -> dict[str, list[float]]:
+    """E2E latencies, which vLLM writes in any case from 0.32 on; which of them failed it does not say then."""
+    return {} if failed else {"e2e": [float(each) for each in result.get("latencies", ())]}
 
 
 def _summary(name: str, found: Distribution | None) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from slipway.errors import SpecError
 from slipway.results.foreign import imported
 from slipway.results.measurement import Distribution, Validity
 
+DATA = Path(__file__).parents[2] / "data"
 PERCENTILES = {"p50": 20.0, "p90": 30.0, "p95": 35.0, "p99": 39.0}
 
 
@@ -50,6 +53,19 @@ def test_a_report_of_guidellm_has_a_cell_for_each_benchmark() -> None:
     assert (first.prompt_tokens, first.output_tokens, first.output_tokens_per_s) == (384, 192, 22.0)
     assert first.ttft == first.tpot == first.e2e == IN_SECONDS
     assert (first.itl, first.validity, first.processes) == (None, Validity.SUSPECT, 2)
+
+
+def test_a_captured_report_of_guidellm() -> None:
+    """guidellm 0.8.1 against a server of known schedule, 12 requests of 4 at a time: first tokens after 50 to 75 ms,
+    then 63 gaps of 5 to 7.5 ms, as the server meant them. What is not read was left out."""
+    [cell] = imported(json.loads((DATA / "guidellm-0.8.1" / "benchmarks.json").read_text()))
+    assert (cell.load, cell.requests, cell.errors, cell.output_tokens) == ("4 users", 12, {}, 768)
+    assert cell.ttft is not None
+    assert cell.tpot is not None
+    assert (cell.ttft.count, cell.tpot.count) == (12, 12 * 63)
+    assert 0.05 < cell.ttft.minimum < cell.ttft.p50 < cell.ttft.maximum < 0.1
+    assert 0.005 < cell.tpot.p50 < 0.01
+    assert cell.output_tokens_per_s == pytest.approx(768 / cell.window_s, rel=0.01)
 
 
 def test_a_benchmark_of_guidellm_in_which_nothing_succeeded() -> None:
