@@ -99,6 +99,17 @@ def test_a_result_of_aiperf() -> None:
     assert (cell.itl, cell.validity) == (None, Validity.SUSPECT)
 
 
+def test_a_captured_result_of_aiperf() -> None:
+    """aiperf 0.13.0 against the same server. Its own tokenizer makes 183 tokens of each answer of 64: so its reason."""
+    [cell] = imported(json.loads((DATA / "aiperf-0.13.0" / "profile_export_aiperf.json").read_text()))
+    assert (cell.load, cell.requests, cell.errors, cell.output_tokens) == ("4 users", 12, {}, 12 * 183)
+    assert cell.ttft is not None
+    assert cell.e2e is not None
+    assert 0.05 < cell.ttft.minimum < cell.ttft.p50 < cell.ttft.maximum < 0.1
+    assert (cell.e2e.count, round(cell.window_s, 2)) == (12, 1.54)
+    assert "tokens are counted by its own tokenizer" in cell.reasons[0]
+
+
 def test_a_rate_of_aiperf_and_a_result_without_first_tokens() -> None:
     [cell] = imported(_aiperf({"name": "profiling", "rate": 2.5, "concurrency": 9}, time_to_first_token=None))
     assert (cell.load, cell.ttft) == ("2.5 req/s", None)
