@@ -1,12 +1,13 @@
 """Results of aiperf: its ``profile_export_aiperf.json`` as a cell.
 
-Field names are those of aiperf 0.13 (``aiperf/common/models/export_models.py``). Each metric has its unit beside it.
+Field names are those of aiperf 0.13 (``aiperf/common/models/export_models.py``). Each metric has its unit beside it. Its
+times name no zone: they are taken for this machine's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from slipway.errors import SpecError
@@ -37,7 +38,7 @@ def _measurement(result: Mapping[str, Any]) -> Measurement:
         rate=rate,
         spawn_rate=float(users or rate),
         processes=1,
-        started_at=(begin if begin.tzinfo else begin.replace(tzinfo=UTC)).timestamp(),
+        started_at=begin.timestamp(),
         window_s=_mean(result, "benchmark_duration") or (end - begin).total_seconds(),
         requests=int(result["request_count"]["avg"]),
         errors={"unknown": failed} if failed else {},
