@@ -1,7 +1,7 @@
 """Results of aiperf: its ``profile_export_aiperf.json`` as a cell.
 
-Field names are those of aiperf 0.13 (``aiperf/common/models/export_models.py``). Each metric has its unit beside it. Its
-times name no zone: they are taken for this machine's.
+Field names are those of aiperf 0.13 (``aiperf/common/models/export_models.py``). Each metric has its unit beside it.
+Its times name no zone: they are taken for this machine's.
 """
 
 from __future__ import annotations
