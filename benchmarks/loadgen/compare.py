@@ -1,9 +1,11 @@
-"""The load generator against a server whose schedule is known, and against ``vllm bench serve``, turn about.
+"""The load generator against a server whose schedule is known, and against its peers, turn about.
 
-    python benchmarks/loadgen/compare.py --users 10 50 100 150 500 --peer-python /path/to/python-with-vllm
+    python benchmarks/loadgen/compare.py --vllm-bench-serve V/bin --guidellm G/bin --aiperf A/bin \\
+        --inference-perf I/bin --tokenizer /path/to/a-tokenizer
 
-Run it with the interpreter that has Locust, and ``include`` on PYTHONPATH. Every figure is reported against what the
-server wrote down for the same requests; CPU is read from the operating system while answers are streaming.
+Run it with the interpreter that has Locust, and ``include`` on PYTHONPATH; each peer that is given comes from a virtual
+environment of its own. Every figure is reported against what the server wrote down for the same requests; CPU is read
+from the operating system while answers are streaming.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+from peers import PEERS, PROMPT_TOKENS, TOKENS, Asked
 
 from slipway.commands import locust
 from slipway.loadgen.plan import LoadPlan
@@ -33,24 +36,9 @@ from slipway.results.percentiles import percentile
 from slipway.results.plan import PLAN_FILE
 
 SERVER = Path(__file__).with_name("truth_server.py")
-PROMPT_TOKENS, TOKENS = 32, 64
 WARMUP_S = 4.0
-PEER = """
-import argparse, json, pathlib
-from tokenizers import Tokenizer, models, pre_tokenizers
-from vllm.benchmarks.serve import add_cli_args, main
-
-words = {f"w{number}": number for number in range(1000)} | {"<unk>": 1000}
-tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-tokenizer.save("tokenizer.json")
-config = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>"}
-pathlib.Path("tokenizer_config.json").write_text(json.dumps(config))
-parser = argparse.ArgumentParser()
-add_cli_args(parser)
-main(parser.parse_args())
-"""
-"""``vllm bench serve`` with a tokenizer of its own, and without the command line around it that the CPU build lacks."""
+CYCLE_S = 2.2
+"""How long a request of the usual schedule takes."""
 
 
 @dataclass(frozen=True)
@@ -167,28 +155,24 @@ def ours(users: int, seconds: float, options: list[str]) -> Run:
         )
 
 
-def peer(python: str, users: int, seconds: float, options: list[str]) -> Run:
-    """``vllm bench serve`` with as many requests as our cell sends in its warm-up and its window."""
-    with tempfile.TemporaryDirectory() as name, open_server(Path(name), options) as (port, stop):
-        folder = Path(name)
-        count = users * round((WARMUP_S + seconds) / 2.2)
-        argv = [
-            *(python, "-c", PEER, "--backend", "openai-chat"),
-            *("--base-url", f"http://127.0.0.1:{port}", "--endpoint", "/v1/chat/completions", "--model", "truth"),
-            *("--tokenizer", name, "--dataset-name", "random", "--random-input-len", str(PROMPT_TOKENS)),
-            *("--random-output-len", str(TOKENS), "--ignore-eos"),
-            *("--num-prompts", str(count), "--max-concurrency", str(users), "--disable-tqdm"),
-            *("--percentile-metrics", "ttft,itl", "--metric-percentiles", "50,95"),
-            *("--save-result", "--result-dir", name, "--result-filename", "peer.json"),
-        ]
-        clock = _run(argv, {"VLLM_NO_USAGE_STATS": "1"}, folder / "peer.log")
-        said = json.loads((folder / "peer.json").read_text())
+def peer(name: str, bin_folder: Path, tokenizer: str, users: int, seconds: float, options: list[str]) -> Run:
+    """Another tool with as many requests as our cell sends in its warm-up and its window.
+
+    Its own requests before the measured ones, and those that it leaves unfinished, are not among the last ``count``
+    that the server answered.
+    """
+    with tempfile.TemporaryDirectory() as home, open_server(Path(home), options) as (port, stop):
+        folder = Path(home, "peer")
+        folder.mkdir()
+        count = users * round((WARMUP_S + seconds) / CYCLE_S)
+        asked = Asked(bin_folder, f"http://127.0.0.1:{port}", folder, users, count, tokenizer)
+        clock = _run(PEERS[name].argv(asked), PEERS[name].env, folder / "peer.log")
+        said = PEERS[name].said(folder)
         truth = sorted(stop(), key=lambda each: each.arrived_ns)[-count:]
         start_s, end_s = truth[0].arrived_ns / 1e9, max(each.sent_ns[-1] for each in truth) / 1e9
         tokens = sum(len(each.sent_ns) for each in truth)
-        figures = (said["p50_ttft_ms"] / 1000, said["p95_ttft_ms"] / 1000, said["p50_itl_ms"] / 1000)
         cpu_s = clock.between(start_s, end_s) / tokens
-        return _compare("vllm bench serve", users, truth, figures, cpu_s, tokens / (end_s - start_s), "-")
+        return _compare(name, users, truth, said, cpu_s, tokens / (end_s - start_s), "-")
 
 
 def _run(argv: list[str], env: dict[str, str] | object, log: Path) -> CpuClock:
@@ -243,20 +227,28 @@ def show(runs: list[Run]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, nargs="+", default=[10, 50, 100, 150, 500])
+    parser.add_argument("--users", type=int, nargs="+", default=[10, 50, 100, 150, 500, 1000])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--peer-python", help="an interpreter with vLLM; without it only our own client runs")
+    parser.add_argument("--tokenizer", default="", help="a folder with a Hugging Face tokenizer, for all but vLLM")
+    for name in PEERS:
+        dest = name.replace(" ", "-")
+        parser.add_argument(f"--{dest}", type=Path, dest=name, metavar="BIN", help=f"the folder of programs of {name}")
     parser.add_argument("--server", nargs=argparse.REMAINDER, default=[], help="last: options of truth_server.py")
     given = parser.parse_args()
+    bins = {name: folder for name in PEERS if (folder := getattr(given, name))}
+    if set(bins) - {"vllm bench serve"} and not given.tokenizer:
+        parser.error("--tokenizer is needed by all peers but vLLM")
+    print(f"load average {os.getloadavg()}", flush=True)
     runs: list[Run] = []
     for _ in range(given.rounds):
         for users in given.users:
             runs.append(ours(users, given.seconds, given.server))
             print(json.dumps(asdict(runs[-1])), flush=True)
-            if given.peer_python:
-                runs.append(peer(given.peer_python, users, given.seconds, given.server))
+            for name, folder in bins.items():
+                runs.append(peer(name, folder, given.tokenizer, users, given.seconds, given.server))
                 print(json.dumps(asdict(runs[-1])), flush=True)
+    print(f"load average {os.getloadavg()}", flush=True)
     show(runs)
 
 

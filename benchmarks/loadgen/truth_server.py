@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO
 
 SO_TIMESTAMPNS = 35
+WORD = " the"
+"""One token, also for clients that count with a tokenizer of their own."""
 STAMP = struct.Struct("@qq")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 NOT_THERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
@@ -63,7 +65,7 @@ class Stream:
 
     def token(self, number: int, last: int) -> bytes:
         end = '"length"' if number == last else "null"
-        text = f'"delta":{{"content":" w{number}"}}' if self.chat else f'"text":" w{number}"'
+        text = f'"delta":{{"content":"{WORD}"}}' if self.chat else f'"text":"{WORD}"'
         usage = self.usage(number) if self.continuous else ""
         return self.event(f'{{"index":0,{text},"logprobs":null,"finish_reason":{end},"token_ids":null}}', usage)
 
