@@ -115,7 +115,8 @@ def _loaded(spec: DeploymentSpec, asked: _Asked) -> DeploymentSpec:
         levels = spec.benchmark.levels
         users = [*(level.users for level in levels if level.users), *users]
         rates = [*(level.rate for level in levels if level.rate), *rates]
-    given = {"users": list(dict.fromkeys(users)), "rates": list(dict.fromkeys(rates))}
+    shapes: dict[str, list[str]] = {} if asked.as_the_file else {"shapes": []}
+    given = {"users": list(dict.fromkeys(users)), "rates": list(dict.fromkeys(rates)), **shapes}
     return BenchmarkOverrides.model_validate_json(json.dumps(given)).apply(spec)
 
 

@@ -52,6 +52,17 @@ def test_points_that_differ_in_their_load_alone_are_served_once():
     ]
 
 
+def test_levels_with_a_shape_are_of_the_points_without_a_load():
+    shaped = DEMO.model_dump(mode="json")
+    shaped["benchmark"]["levels"] = [{"users": 1}, {"steps": [{"rate": 5, "seconds": 3}, {"rate": 9, "seconds": 3}]}]
+    shaped["sweep"] = {"points": [{"serve.backend": "mp"}, {"benchmark.users": 2}]}
+    spec = DeploymentSpec.model_validate_json(json.dumps(shaped))
+    assert [loads(point) for point in points(spec)] == [
+        ["1 users", "5 req/s for 3 s, 9 req/s for 3 s"],
+        ["2 users"],
+    ]
+
+
 def test_a_level_of_the_file_keeps_how_its_users_come():
     [point] = points(swept(points=[{"benchmark.users": 4}]))
     assert point.words == "as the file says"
