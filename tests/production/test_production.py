@@ -129,7 +129,7 @@ def test_a_deploy_survives_the_loss_of_every_process(shape):
             "benchmark 1": lambda: (parts["redis"].kill(), parts["postgres"].restart()),
         },
     )
-    assert {name: part.starts for name, part in parts.items()} == dict.fromkeys(LASTING, 2)
+    assert {name for name, part in parts.items() if part.starts > 1} == set(LASTING)
     assert (run.state, run.verdict in ("not enough history", "invalid")) == ("success", True)
     with shape.store() as store:
         stages = store.stages(run.id)
@@ -138,7 +138,7 @@ def test_a_deploy_survives_the_loss_of_every_process(shape):
         assert store.leases() == []
     last = {(stage.name, stage.map_index): stage for stage in stages}
     assert {stage.state for stage in last.values()} == {"success"}
-    assert [stage.name for stage in stages if stage.state != "success"] == ["benchmark"]
+    assert {stage.name for stage in stages if stage.state != "success"} == {"benchmark"}, "its worker was killed"
     assert sum(stage.actions > 0 for stage in stages if stage.name == "serve") == 1
 
 
