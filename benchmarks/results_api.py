@@ -170,6 +170,7 @@ def paths(run: dict[str, Any]) -> list[str]:
         f"{of}/revisions/{run['revision_id']}/points",
         f"/api/dag-run?dag_id={run['dag_id']}&dag_run_id={run['dag_run_id']}",
         f"/api/runs/{run['id']}",
+        "/api/compare?" + "&".join(f"run={run['id'] - DEPLOYMENTS * each}" for each in range(6)),
     ]
 
 

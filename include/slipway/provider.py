@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "slipway",
         "name": "Slipway",
         "description": "From bare GPU hosts to a served, measured and judged model, as one Airflow DAG run.",
+        "extra-links": ["slipway.operators.links.RunPageLink", "slipway.operators.links.DeploymentPageLink"],
         "db-managers": ["slipway.hooks.database.SlipwayDBManager"],
         "config": {
             "slipway": {

@@ -182,7 +182,7 @@ def test_the_form_is_prefilled_from_the_file(dagbag):
     assert (params["users"], params["rates"]) == ([10, 50, 100, 150], [])
     sizes = ("seconds", "prompt_tokens", "output_tokens")
     assert tuple(params[name] for name in sizes) == (180, 32, 64)
-    assert set(params) == {"users", "rates", "shapes", *sizes, "serve_args", "reason"}
+    assert set(params) == {"users", "rates", "shapes", *sizes, "serve_args", "revision", "reason"}
 
 
 def test_the_form_has_types_bounds_and_help():
@@ -212,6 +212,16 @@ def test_the_form_refuses_what_the_conf_check_refuses(dagbag):
         with pytest.raises(ParamValidationError, match=name):
             params["serve_args"] = {name: 1}
     params["serve_args"] = {"max-num-seqs": 4, "kv-transfer-config": {"kv_role": "kv_both"}}
+
+
+def test_every_task_leads_to_the_pages_of_its_run_and_deployment(dagbag):
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag in dagbag.dags.values():
+        tasks = DagSerialization.from_dict(DagSerialization.to_dict(dag)).tasks
+        assert {task.task_id: task.extra_links for task in tasks} == {
+            task.task_id: ["Slipway deployment", "Slipway run"] for task in dag.tasks
+        }
 
 
 def test_a_wrong_file_does_not_take_the_others_with_it(tmp_path, monkeypatch, caplog):

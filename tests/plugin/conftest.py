@@ -38,6 +38,12 @@ for line in sys.argv[1:]:
 """
 CANARY = "canary-8f3e1d"
 """Stands for a secret that got into the store."""
+LEFT = {
+    "users-10/report.html": "<script>alert(1)</script>",
+    "users-10/requests.parquet": "PAR1",
+    "evidence-serve-1/head/red vllm.log": "it ended",
+}
+"""Files of each deploy run, by name."""
 MEASURED = uneven(client={"cpu_share": 0.12}, server={"generation_tokens": 40_961.0})
 
 
@@ -80,6 +86,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     _run(environment, "db migrate", "teams create red", "teams create blue", "dags reserialize")
     with open_store(f"sqlite:///{home / 'slipway.db'}") as store:
         _fill(store, airflow)
+    for team in ("red", "blue"):
+        _leave_files(home, airflow.runs[f"{team}.deploy"])
     with _serving(airflow, environment):
         yield airflow
 
@@ -100,6 +108,7 @@ def _environment(airflow: Airflow) -> dict[str, str]:
         "CORE__MULTI_TEAM": "True",
         "CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": USERS,
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow.home / "passwords.json"),
         "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
@@ -164,6 +173,16 @@ def _fill(store: Store, airflow: Airflow) -> None:
         run_id = runs[f"{name}.deploy"] = _begin(store, spec, "deploy")
         _deploy(store, spec, run_id)
         runs[f"{name}.benchmark"] = _begin(store, spec, "benchmark")
+
+
+def _leave_files(home: Path, run_id: int) -> None:
+    """What a run keeps beside its figures; and a link to a secret, which somebody put there."""
+    folder = home / "slipway-artifacts" / f"run-{run_id}"
+    for name, text in LEFT.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "link.txt").symlink_to(home / "passwords.json")
+    (folder / "linked").symlink_to(home)
 
 
 def _begin(store: Store, spec: DeploymentSpec, job: str) -> int:

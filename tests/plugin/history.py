@@ -14,7 +14,7 @@ from slipway.results import Goodput, Measurement, Validity
 from slipway.results.histogram import histogram
 from slipway.results.percentiles import distribution
 from slipway.spec import DeploymentSpec
-from slipway.store import RunStart, SmokeCheck, State, Store
+from slipway.store import Restart, RunStart, SmokeCheck, State, Store
 
 NAME = "quay"
 LEVELS = (1, 2, 4, 8, 16, 32, 64)
@@ -28,6 +28,8 @@ REVISIONS: tuple[dict[str, Any], ...] = (
 RUNS_A_REVISION = 8
 WORSE = 21
 """The number of a run that was slow."""
+NEWER_VLLM = 19
+"""The number of the run that found another version of vLLM in its environment."""
 CHECKS = [
     {"host": "here", "name": "python", "state": "ok", "found": "3.11.7 at /usr/bin/python3.11"},
     {"host": "here", "name": "disk", "state": "warn", "found": "212 GiB free below /srv/slipway"},
@@ -94,6 +96,8 @@ def _run(store: Store, spec: DeploymentSpec, number: int, job: str, clock: Clock
     reason = "a newer vLLM" if job == "deploy" else "nightly"
     start = RunStart(NAME, job, f"{NAME}.{job}", f"night-{number}", revision, spec.rehearsal, reason, {})
     run_id = store.begin_run(start)
+    vllm = "0.32.0" if number < NEWER_VLLM else "0.32.1"
+    store.add_snapshot(run_id, {"versions": {"vllm": vllm, "ray": "2.60.0", "torch": "2.13.0"}})
     if job == "deploy":
         _deploy(store, run_id, clock, chance)
     for level in LEVELS:
@@ -110,10 +114,10 @@ def _deploy(store: Store, run_id: int, clock: Clock, chance: random.Random) -> N
     took = chance.uniform(38, 55)
     details: dict[str, dict[str, Any]] = {
         "preflight": {"checks": CHECKS},
-        "ray_cluster": {},
+        "ray_cluster": {"commands": [command("start Ray's head", "ray start --head --port 26379")]},
         "network": {"network": NETWORK},
-        "serve": {},
-        "ready": {"time_to_ready_s": round(took, 3), "restarts": 0},
+        "serve": {"commands": [command("start vLLM", "env HF_TOKEN=canary vllm serve smollm2 --max-num-seqs 64")]},
+        "ready": {"time_to_ready_s": round(took, 3), "restarts": 0, "phases": phases(took)},
         "smoke": {},
     }
     for name, detail in details.items():
@@ -121,8 +125,25 @@ def _deploy(store: Store, run_id: int, clock: Clock, chance: random.Random) -> N
         clock.moment += timedelta(seconds=took if name == "ready" else chance.uniform(0.5, 6))
         store.finish_stage(stage, actions=0 if name in ("preflight", "smoke") else 2, detail=detail)
     store.record_smoke(run_id, SMOKE)
-    versions = {"vllm": "0.32.0", "ray": "2.60.0", "torch": "2.13.0"}
-    store.add_snapshot(run_id, {"diagnosis": DIAGNOSIS, "network": NETWORK, "versions": versions})
+    store.record_restarts(run_id, [Restart("here", "quay.vllm", clock.moment, "signal", "ended by signal 9")])
+    store.add_snapshot(run_id, {"diagnosis": DIAGNOSIS, "network": NETWORK})
+
+
+def phases(took: float) -> list[dict[str, Any]]:
+    """Of a start, as vLLM's log tells them."""
+    parts = {
+        "imports": 0.3,
+        "engine": 0.12,
+        "weights": 0.22,
+        "compile": 0.24,
+        "kv_cache": 0.08,
+        "first completion": 0.04,
+    }
+    return [{"name": name, "began_s": 0.0, "seconds": round(took * part, 3)} for name, part in parts.items()]
+
+
+def command(why: str, line: str) -> dict[str, str]:
+    return {"host": "here", "why": why, "line": line}
 
 
 def verdict(number: int) -> tuple[str, str]:
@@ -165,8 +186,23 @@ def measured(users: int, number: int, moment: datetime, chance: random.Random) -
         server={"generation_tokens": round(rate * 60), "prefix_cache_hits": 0.0, "num_preemptions": 0.0},
         histograms={name: shape for name, found in values.items() if (shape := histogram(found))},
         goodput=Goodput({"ttft_s": 1.0}, round(rate * 50 / 128), 50 / 60, rate * 50 / 60 / 128),
-        series={"server": {"at_s": [0.0, 20.0, 40.0, 60.0], "running": [0.0, float(users), float(users), 1.0]}},
+        series={
+            "server": through(users, rate),
+            "gpus": {"at_s": [5.0, 25.0, 45.0], "use": [0.2, 0.9, 0.88], "power_w": [90.0, 610.0, 600.0]},
+        },
     )
+
+
+def through(users: int, rate: float) -> dict[str, list[float]]:
+    """What the server did through a cell of a minute."""
+    moments = [float(second) for second in range(0, 61, 3)]
+    return {
+        "at_s": moments,
+        "running": [min(users, 2.0 + second) for second in moments],
+        "waiting": [max(0.0, users / 4 - second / 8) for second in moments],
+        "kv_use": [min(0.9, users / 80) * (1 - math.exp(-second / 9)) for second in moments],
+        "generation_tokens": [rate * second for second in moments],
+    }
 
 
 def spread(middle: float, width: float, chance: random.Random) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from plugin.conftest import LEFT
 
 ROUTES = {
     "/api/deployments": "/slipway/api/deployments",
@@ -18,17 +19,23 @@ ROUTES = {
     "/api/deployments/{name}/trends": "/slipway/api/deployments/red/trends",
     "/api/deployments/{name}/revisions": "/slipway/api/deployments/red/revisions",
     "/api/deployments/{name}/revisions/{revision_id}/points": "/slipway/api/deployments/red/revisions/{red}/points",
+    "/api/deployments/{name}/actions": "/slipway/api/deployments/red/actions",
     "/api/dag-run": "/slipway/api/dag-run?dag_id=red.deploy&dag_run_id=r1",
+    "/api/runs/{run_id}/files": "/slipway/api/runs/{red.deploy}/files",
+    "/api/runs/{run_id}/files/{name:path}": "/slipway/api/runs/{red.deploy}/files/users-10/report.html",
+    "/api/compare": "/slipway/api/compare?run={red.deploy}&run={red.benchmark}",
     "/page.js": "/slipway/page.js",
 }
 """Each route, and how it is asked for something that is there."""
-ANSWERS = [route for route in ROUTES if route.startswith("/api/")]
+ANSWERS = [route for route in ROUTES if route.startswith("/api/") and not route.endswith("/actions")]
 """Those that read the store."""
 
 
-def path_of(airflow: Any, route: str) -> str:
-    path = ROUTES[route].replace("{red.deploy}", str(airflow.runs["red.deploy"]))
-    return path.replace("{red}", airflow.revisions["red"])
+def path_of(airflow: Any, route: str, team: str = "red") -> str:
+    path = ROUTES[route]
+    for job in ("deploy", "benchmark"):
+        path = path.replace(f"{{red.{job}}}", str(airflow.runs[f"{team}.{job}"]))
+    return path.replace("{red}", airflow.revisions[team]).replace("red", team)
 
 
 def fetched(airflow: Any, path: str, user: str = "admin") -> Any:
@@ -86,8 +93,7 @@ class TestTheDoor:
 
     @pytest.mark.parametrize("route", [route for route in ROUTES if "red" in ROUTES[route]])
     def test_what_is_out_of_a_viewers_sight_is_403(self, airflow: Any, route: str) -> None:
-        path = ROUTES[route].replace("red.deploy}", "blue.deploy}").replace("{red}", airflow.revisions["blue"])
-        path = path.replace("{blue.deploy}", str(airflow.runs["blue.deploy"])).replace("red", "blue")
+        path = path_of(airflow, route, "blue")
         assert status(airflow, path, "red-viewer") == 403
         assert status(airflow, path, "admin") == 200
 
@@ -102,8 +108,23 @@ class TestTheDoor:
     @pytest.mark.parametrize(
         "path",
         [
-            *("runs/0", "runs/2147483648", "runs/one", "deployments/a%00b/runs", "deployments/Red/runs"),
+            *(
+                "runs/0",
+                "runs/0/files",
+                "runs/0/files/a",
+                "runs/2147483648",
+                "runs/one",
+                "deployments/a%00b/runs",
+                "deployments/Red/runs",
+            ),
             *("deployments/red/revisions/one/points", "dag-run?dag_id=a%00b&dag_run_id=r1", "dag-run?dag_id=a"),
+            *(
+                "compare",
+                "compare?run=1",
+                "compare?run=1&run=0",
+                "compare?run=1&run=x",
+                "compare?" + "&".join(["run=1"] * 7),
+            ),
         ],
     )
     def test_what_is_no_id_and_no_name_is_422(self, airflow: Any, path: str) -> None:
@@ -160,10 +181,57 @@ class TestTheAnswers:
         of_revision = f"/slipway/api/deployments/red/revisions/{airflow.revisions['red']}/points"
         assert fetched(airflow, of_revision)["points"] == [point]
 
+    def test_the_files_of_a_run_are_listed_and_given_to_be_saved(self, airflow: Any) -> None:
+        path = path_of(airflow, "/api/runs/{run_id}/files")
+        listed = fetched(airflow, path)["files"]
+        assert [(each["name"], each["bytes"]) for each in listed] == sorted(
+            (name, len(text)) for name, text in LEFT.items()
+        )
+        with airflow.client("red-viewer") as client:
+            given = {name: client.get(f"{path}/{name}") for name in LEFT}
+        assert {name: answer.text for name, answer in given.items()} == LEFT
+        report = given["users-10/report.html"].headers
+        assert report["content-disposition"].startswith("attachment;")
+        assert (report["content-type"], report["x-content-type-options"]) == ("application/octet-stream", "nosniff")
+        assert "sandbox" in report["content-security-policy"]
+
+    def test_a_run_without_files_has_an_empty_list(self, airflow: Any) -> None:
+        path = f"/slipway/api/runs/{airflow.runs['red.benchmark']}/files"
+        assert fetched(airflow, path) == {"files": []}
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("..%2F..%2Fpasswords.json", "%2E%2E/%2E%2E/passwords.json", "users-10/..%2F..%2F..%2Fpasswords.json"),
+            *("%2Fetc%2Fpasswd", "link.txt", "linked/passwords.json", "users-10", "users-10/", "a%00b"),
+        ],
+    )
+    def test_no_name_leads_out_of_the_runs_folder(self, airflow: Any, name: str) -> None:
+        path = f"{path_of(airflow, '/api/runs/{run_id}/files')}/{name}"
+        with airflow.client("admin") as client:
+            answer = client.get(path)
+        assert (answer.status_code, "password" in answer.text) == (404, False)
+
+    def test_runs_are_held_against_the_first(self, airflow: Any) -> None:
+        (other,) = fetched(airflow, path_of(airflow, "/api/compare"))["runs"]
+        assert (other["run_id"], other["differences"]) == (airflow.runs["red.benchmark"], [])
+        mixed = f"/slipway/api/compare?run={airflow.runs['red.deploy']}&run={airflow.runs['blue.deploy']}"
+        (blue,) = fetched(airflow, mixed)["runs"]
+        assert blue["unlike"] == ["rehearsal true then, false now"]
+        assert {each["limit_percent"] for each in blue["differences"]} == {None}
+        assert status(airflow, mixed, "red-viewer") == 403
+
     def test_revisions_come_with_their_file(self, airflow: Any) -> None:
-        (revision,) = fetched(airflow, "/slipway/api/deployments/red/revisions")["revisions"]
+        answer = fetched(airflow, "/slipway/api/deployments/red/revisions")
+        (revision,) = answer["revisions"]
+        assert (answer["current"], answer["baseline"]) == (airflow.revisions["red"], None)
         assert (revision["id"], revision["changes"], revision["rehearsal"]) == (airflow.revisions["red"], None, True)
         assert revision["spec"]["serve"]["model_name"] == "smollm2"
+
+    def test_what_may_be_started_is_by_airflows_own_rights(self, airflow: Any) -> None:
+        path = "/slipway/api/deployments/red/actions"
+        assert fetched(airflow, path) == {"benchmark": "absent", "deploy": "ready"}
+        assert fetched(airflow, path, "red-viewer") == {"benchmark": "absent", "deploy": "forbidden"}
 
     def test_a_dag_run_is_found(self, airflow: Any) -> None:
         run = fetched(airflow, "/slipway/api/dag-run?dag_id=blue.benchmark&dag_run_id=r1")

@@ -18,22 +18,32 @@ from slipway.store import open_store
 ROOT = Path(__file__).parents[2]
 PICTURES = os.environ.get("SLIPWAY_PICTURES")
 """A folder that takes a picture of each page; without it none is kept."""
-HEIGHTS = {"overview": 560, "deployment": 1900, "run": 1900, "compare": 1500, "dag": 900, "dag-run": 900}
+HEIGHTS = {"overview": 560, "deployment": 1900, "run": 2600, "compare": 1500, "dag": 900, "dag-run": 900}
 PAGES = {
     "overview": ("plugin/slipway", [NAME, "red", "blue", "Highest throughput of each run"]),
-    "deployment": (f"plugin/slipway/deployments/{NAME}", ["by load", "Time to ready", "serve.args.max-num-seqs"]),
+    "deployment": (
+        f"plugin/slipway/deployments/{NAME}",
+        ["by load", "(baseline)", "Outliers: Run", "Time to ready", "serve.args.max-num-seqs"],
+    ),
     "run": (
         "plugin/slipway/runs/{deployed}",
         [
             "the server was asked before it was ready",
             "Goodput",
+            "Server: requests waiting",
+            "Restarts",
+            "Commands",
+            "users-64/report.html",
             "Distributions",
             "Preflight",
             "Network proof",
             "Smoke checks",
         ],
     ),
-    "compare": ("plugin/slipway/compare?runs={before},{worse},{last}", ["Output tok/s", "against run", "%"]),
+    "compare": (
+        "plugin/slipway/compare?runs={before},{worse},{last}",
+        ["Output tok/s", "times the noise", "within noise"],
+    ),
     "dag": (f"dags/{NAME}.deploy/plugin/slipway-dag", ["by load", "Revisions"]),
     "dag-run": (f"dags/{NAME}.deploy/runs/night-24/plugin/slipway-run", ["Distributions", "Smoke checks"]),
 }
@@ -47,6 +57,10 @@ def ids(airflow: Any) -> dict[str, int]:
     demo = load_deployment(ROOT / "include" / "deployments" / "demo.yaml")
     with open_store(f"sqlite:///{airflow.home / 'slipway.db'}") as store:
         runs = fill(store, demo)
+    for name in ("users-64/report.html", "users-64/requests.parquet", "evidence-ready-1/here/quay.vllm.log"):
+        path = airflow.home / "slipway-artifacts" / f"run-{runs[3 * RUNS_A_REVISION]}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("kept")
     with airflow.client("admin") as client:
         asked = {"logical_date": None, "dag_run_id": "night-24"}
         answer = client.post(f"/api/v2/dags/{NAME}.deploy/dagRuns", json=asked)
@@ -118,6 +132,33 @@ def test_runs_are_chosen_by_keyboard_and_the_address_keeps_them(
         str(each) for each in sorted([ids["last"], ids["last"] - 1])
     ]
     assert page.errors == []
+
+
+AGAIN = "[...document.querySelectorAll('button')].find(each => each.innerText.startsWith('Deploy this again'))"
+"""The newest revision that does not run."""
+
+
+def test_an_earlier_revision_is_deployed_again_after_a_look_at_what_that_does(
+    airflow: Any, page: Page, ids: dict[str, int], token: str
+) -> None:
+    page.visit(f"{airflow.url}/plugin/slipway/deployments/{NAME}", token)
+    page.wait(f"{AGAIN} && !{AGAIN}.disabled")
+    page.evaluate(f"{AGAIN}.click()")
+    page.wait_text("the last good revision is put back", "Cancel")
+    assert page.nameless("[role=dialog]") == []
+    page.evaluate("[...document.querySelectorAll('[role=dialog] button')].find(e => e.innerText === 'Start').click()")
+    page.wait_text("Started:")
+    with airflow.client("admin") as client:
+        started = client.get(f"/api/v2/dags/{NAME}.deploy/dagRuns?order_by=-id&limit=1").json()["dag_runs"]
+    baseline = page.evaluate("document.querySelector('table[aria-label=Revisions] tr:nth-child(2) code').innerText")
+    assert [run["conf"] for run in started] == [{"revision": baseline}]
+    assert page.errors == []
+
+
+def test_without_the_right_the_buttons_say_so(airflow: Any, page: Page, ids: dict[str, int]) -> None:
+    page.visit(f"{airflow.url}/plugin/slipway/deployments/red", airflow.token("red-viewer"))
+    refusal = "You may not start red.deploy: ask for the right to create its DAG runs in Airflow."
+    page.wait(f"[...document.querySelectorAll('button')].some(e => e.disabled && e.title === {refusal!r})")
 
 
 def test_a_download_is_what_the_api_says(

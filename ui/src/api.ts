@@ -57,6 +57,7 @@ export interface StepAnswer {
   verdict: string | null;
   verdict_reason: string;
   rehearsal: boolean;
+  versions: Record<string, string>;
   ready: Record<string, unknown> | null;
 }
 
@@ -77,9 +78,37 @@ export type PointAnswer = {
   output_tokens_per_s: number;
 } & Record<Latency, number | null>;
 
+/** A figure that is far from the median (`usual`) of its revision at its load. */
+export interface OutlierAnswer {
+  run_id: number;
+  users: number;
+  rate: number;
+  shape: string;
+  figure: string;
+  value: number;
+  usual: number;
+}
+
 export interface TrendsAnswer {
   steps: StepAnswer[];
   points: PointAnswer[];
+  outliers: OutlierAnswer[];
+}
+
+export interface DifferenceAnswer {
+  figure: string;
+  users: number;
+  rate: number;
+  shape: string;
+  percent: number;
+  better: boolean;
+  /** A smaller difference is noise; null where the history is too short to say. */
+  limit_percent: number | null;
+}
+
+/** Every run but the first, held against the first. */
+export interface ComparisonAnswer {
+  runs: { run_id: number; unlike: string[]; differences: DifferenceAnswer[] }[];
 }
 
 export interface RevisionAnswer {
@@ -90,6 +119,20 @@ export interface RevisionAnswer {
   lock_digest: string;
   changes: { key: string; before: unknown; after: unknown }[] | null;
   spec: Record<string, unknown>;
+}
+
+export interface RevisionsAnswer {
+  revisions: RevisionAnswer[];
+  current: string | null;
+  baseline: string | null;
+}
+
+/** ready; or why not: forbidden, paused, absent. */
+export type Action = "ready" | "forbidden" | "paused" | "absent";
+
+export interface ActionsAnswer {
+  benchmark: Action;
+  deploy: Action;
 }
 
 export type Validity = "valid" | "suspect" | "invalid";
@@ -157,13 +200,33 @@ export interface SmokeAnswer {
   transcript: Record<string, unknown>;
 }
 
+/** A server that was started again unasked; `cause` is an id, `reason` says how it ended. */
+export interface RestartAnswer {
+  host: string;
+  role: string;
+  at: string;
+  cause: string;
+  reason: string;
+}
+
 export interface WholeRunAnswer {
   run: RunAnswer;
   stages: StageAnswer[];
   smoke: SmokeAnswer[];
   cells: CellAnswer[];
+  restarts: RestartAnswer[];
   conf: Record<string, unknown>;
   snapshot: Record<string, unknown>;
+}
+
+export interface FileAnswer {
+  name: string;
+  bytes: number;
+}
+
+/** What a run left beside its figures; empty where the machine that answers does not have it. */
+export interface FilesAnswer {
+  files: FileAnswer[];
 }
 
 /** The API said no: `status` is HTTP's, 0 where nothing answered. */
@@ -185,6 +248,18 @@ export async function ask<T>(path: string, signal: AbortSignal): Promise<T> {
     throw new Refused(answer.status, await told(answer));
   }
   return (await answer.json()) as T;
+}
+
+/** Starts a DAG by Airflow's own API, as the viewer and with the viewer's rights; answers the id of the DAG run. */
+export async function start(dagId: string, conf: Record<string, unknown>): Promise<string> {
+  const address = new URL(`api/v2/dags/${encodeURIComponent(dagId)}/dagRuns`, document.baseURI);
+  const asked = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ logical_date: null, conf }) };
+  const answer = await fetch(address, asked).catch((error: unknown) => {
+    throw new Refused(0, String(error));
+  });
+  if (!answer.ok) throw new Refused(answer.status, await told(answer));
+  const { dag_run_id } = (await answer.json()) as { dag_run_id: string };
+  return dag_run_id;
 }
 
 async function told(answer: Response): Promise<string> {

@@ -1,5 +1,5 @@
 /** A deployment's answers, as what the charts draw. Pure. */
-import type { Latency, PointAnswer, StepAnswer } from "./api";
+import type { Latency, OutlierAnswer, PointAnswer, StepAnswer, TrendsAnswer } from "./api";
 import type { Bar } from "./charts/Stack";
 import type { CurvePoint } from "./charts/Curve";
 import type { TrendData } from "./charts/Trend";
@@ -23,7 +23,7 @@ export function curvePoints(points: PointAnswer[], latency: Latency): CurvePoint
 const epoch = (iso: string) => new Date(iso).getTime() / 1000;
 
 /** A line a load level, over the runs that measured. */
-export function trendData(steps: StepAnswer[], points: PointAnswer[], drawn: Drawn, name: (load: Load) => string): TrendData {
+export function trendData({ steps, points, outliers }: TrendsAnswer, drawn: Drawn, name: (load: Load) => string): TrendData {
   const byRun = new Map<number, Map<string, PointAnswer>>();
   for (const point of points) {
     const cells = byRun.get(point.run_id) ?? new Map<string, PointAnswer>();
@@ -35,16 +35,26 @@ export function trendData(steps: StepAnswer[], points: PointAnswer[], drawn: Dra
       const point = byRun.get(step.id)?.get(loadKey(load));
       return point && (point.validity === "invalid") === invalid ? point[drawn] : null;
     });
+  const began = new Map(measured.map((step) => [step.id, epoch(step.started_at)]));
+  const apart = ({ run_id, users, rate, shape, value, usual }: OutlierAnswer) => ({
+    time: began.get(run_id) ?? 0, run: run_id, load: name({ users, rate, shape }), value, usual,
+  });
   return {
     times: measured.map((step) => epoch(step.started_at)),
     lines: loads(points).map((load) => ({ name: name(load), values: values(load, false), outside: values(load, true) })),
     verdicts: measured.flatMap((step) => (step.verdict ? [{ time: epoch(step.started_at), verdict: step.verdict }] : [])),
-    changes: measured.flatMap((step, place) =>
-      place > 0 && step.revision_id !== measured[place - 1]?.revision_id
-        ? [{ time: epoch(step.started_at), name: step.revision_id ?? "" }]
-        : [],
-    ),
+    changes: measured.flatMap((step, place) => changed(measured[place - 1], step)),
+    outliers: outliers.filter((each) => each.figure === drawn && began.has(each.run_id)).map(apart),
   };
+}
+
+/** What is another revision, or another version of what serves, than in the run before. */
+function changed(before: StepAnswer | undefined, step: StepAnswer): { time: number; name: string }[] {
+  if (!before) return [];
+  const versions = Object.entries(step.versions).filter(([program, version]) => (before.versions[program] ?? version) !== version);
+  const names = versions.map(([program, version]) => `${program} ${version}`);
+  if (step.revision_id !== before.revision_id) names.unshift(step.revision_id ?? "");
+  return names.length ? [{ time: epoch(step.started_at), name: names.join(", ") }] : [];
 }
 
 /** A bar for each run that started the server; by phase where the stage `ready` told them. */

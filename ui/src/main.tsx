@@ -12,7 +12,7 @@ import { useZone } from "./surroundings";
 import { useAnswer } from "./useAnswer";
 import { useWords } from "./words";
 
-const OURS = /^(.+)\.(deploy|benchmark|teardown|preflight)$/;
+const OURS = /^(.+)\.(deploy|benchmark|teardown|preflight|sweep|watch)$/;
 
 const Ground = ({ children }: { children: ReactNode }) => (
   <Box css={{ "& svg text": { fontSize: "12px" } }} data-slipway height="100%" overflow="auto" p={4}>{children}</Box>

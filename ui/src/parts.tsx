@@ -36,7 +36,7 @@ export function Verdict({ verdict }: { verdict: string | null }) {
   const { shape, color } = verdictMark(verdict, dark);
   return (
     <Text as="span" fontWeight="medium">
-      <span aria-hidden style={{ color }}>{shape}</span> {verdict}
+      <span aria-hidden style={{ color }}>{shape}</span> {saidOr(say, verdict)}
     </Text>
   );
 }

@@ -54,10 +54,18 @@ def run_url(dag_id: str, dag_run_id: str) -> str:
     """Where people find a run in Airflow's UI, below ``[api] base_url``."""
     from urllib.parse import quote
 
+    return f"{_base_url()}/dags/{quote(dag_id)}/runs/{quote(dag_run_id)}"
+
+
+def deployment_url(name: str) -> str:
+    """Where people find a deployment on Slipway's own page there."""
+    return f"{_base_url()}/plugin/slipway/deployments/{name}"
+
+
+def _base_url() -> str:
     from airflow.configuration import conf
 
-    base = conf.get("api", "base_url", fallback="").rstrip("/")
-    return f"{base}/dags/{quote(dag_id)}/runs/{quote(dag_run_id)}"
+    return str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 def _folder(name: str, default: Path) -> Path:

@@ -9,6 +9,7 @@ from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeo
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from slipway.errors import NotPromoted
+from slipway.operators.links import LINKS
 from slipway.operators.recording import Recording, recorded
 from slipway.operators.redeploy import APPROVE, require_good
 
@@ -20,6 +21,7 @@ class ApproveOperator(ApprovalOperator):
     """Waits for a person's answer, and holds no worker meanwhile. What the verdict refuses is not asked about."""
 
     custom_operator_name = "Approve"
+    operator_extra_links = LINKS
 
     def __init__(self, *, deployment: str, within_s: int, **kwargs: Any) -> None:
         subject = f"Promote the new revision of {deployment}?"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from slipway.errors import SpecError, StoreError
+from slipway.operators.links import LINKS
 from slipway.operators.metrics import send_cell
 from slipway.operators.recording import Recording, recorded
 
@@ -32,6 +33,7 @@ class BenchmarkOperator(BaseOperator):
     """Measures one load level; ``load`` names it. The cell is recorded by the task that measured it."""
 
     custom_operator_name = "Benchmark"
+    operator_extra_links = LINKS
 
     def __init__(self, *, load: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -47,9 +49,10 @@ class BenchmarkOperator(BaseOperator):
         """Measure and keep the level within a run, whichever task does it."""
         level = _level(recording.spec, self.load)
         folder = _folder(recording, level)
-        cell = self._measured(recording.spec, level, folder)
+        cell = self._measured(recording, level, folder)
         self._record(recording, cell, folder, try_number)
-        recording.detail = {"load": cell.load, "validity": cell.validity, "reasons": list(cell.reasons)}
+        found = {"load": cell.load, "validity": cell.validity, "reasons": list(cell.reasons)}
+        recording.detail = {**recording.detail, **found}
         self.log.info("%s: %.1f output tokens/s, %s", cell.load, cell.output_tokens_per_s, cell.validity)
         send_cell(recording.spec.name, cell)
         return cell
@@ -76,14 +79,17 @@ class BenchmarkOperator(BaseOperator):
         if aged := age_out(artifacts_folder(), keep_rows_days(), time.time()):
             self.log.info("raw rows and evidence removed, older than keep_rows_days: %s", ", ".join(aged))
 
-    def _measured(self, spec: DeploymentSpec, level: Level, folder: Path) -> Measurement:
+    def _measured(self, recording: Recording, level: Level, folder: Path) -> Measurement:
         from slipway.hooks.hosts import open_site
         from slipway.hooks.settings import artifacts_folder
         from slipway.stages import benchmark
 
         load = benchmark.LoadHost(root=str(artifacts_folder()), python=sys.executable, folder=folder)
-        with open_site(spec, "", self.log.info) as site:
-            return benchmark.converge(site, load, level)
+        with open_site(recording.spec, "", self.log.info) as site:
+            try:
+                return benchmark.converge(site, load, level)
+            finally:
+                recording.detail = {**recording.detail, **site.commanded}
 
 
 class VerdictOperator(BaseOperator):
@@ -93,6 +99,7 @@ class VerdictOperator(BaseOperator):
     """
 
     custom_operator_name = "Verdict"
+    operator_extra_links = LINKS
     returns_dag_result = True
 
     def execute(self, context: Context) -> dict[str, str | int]:

@@ -48,6 +48,7 @@ def _defaults(spec: DeploymentSpec) -> dict[str, Any]:
         "prompt_tokens": benchmark.prompt_tokens,
         "output_tokens": benchmark.output_tokens,
         "serve_args": {},
+        "revision": "",
         "reason": "",
         "again": False,
         **(spec.sweep.model_dump(mode="json", include={"grid", "points"}) if spec.sweep else {}),

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from slipway.errors import LeaseHeld, SlipwayError
 from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.lease import undisturbed
+from slipway.operators.links import LINKS
 from slipway.operators.recording import Recording, open_results, stage_of
 from slipway.operators.redeploy import model_of
 
@@ -30,6 +31,7 @@ class LivenessOperator(BaseOperator):
     """
 
     custom_operator_name = "Liveness"
+    operator_extra_links = LINKS
 
     def __init__(self, *, deployment: str, restart: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)

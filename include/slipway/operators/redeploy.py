@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from slipway.errors import NotPromoted, NotRestored, SlipwayError
 from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.lease import held
+from slipway.operators.links import LINKS
 from slipway.operators.recording import RESOLVE, RESTORE, RUN, Recording, open_results, recorded
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class PromoteOperator(BaseOperator):
     """Makes the run's revision the last good one, or refuses it by its verdict."""
 
     custom_operator_name = "Promote"
+    operator_extra_links = LINKS
 
     def execute(self, context: Context) -> dict[str, str]:
         from slipway.store import State
@@ -117,6 +119,7 @@ class RestoreOperator(BaseOperator):
     """
 
     custom_operator_name = "Restore"
+    operator_extra_links = LINKS
 
     def execute(self, context: Context) -> None:
         from slipway.store import State
@@ -170,7 +173,8 @@ class RestoreOperator(BaseOperator):
             outcome = restore.converge(replace(site, on_downtime=begin), good.model)
         end_downtime(store, run_id)
         store.set_current(good.run.id, good.revision_id, good.spec.endpoint)
-        return replace(outcome, actions=outcome.actions + vacated)
+        detail = {**outcome.detail, **site.commanded}
+        return replace(outcome, actions=outcome.actions + vacated, detail=detail)
 
     def _vacate(self, recording: Recording, good: DeploymentSpec) -> int:
         """Stop what the refused revision runs on hosts that the last good one does not have."""

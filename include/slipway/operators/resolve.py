@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from slipway.errors import LeaseHeld, SlipwayError, SpecError
 from slipway.operators.lease import LEASE_S, leased_hosts, undisturbed
+from slipway.operators.links import LINKS
 from slipway.operators.recording import RUN, open_results
 from slipway.operators.sweep import begin_sweep
 from slipway.spec import (
@@ -49,6 +50,7 @@ class ResolveOperator(BaseOperator):
     """
 
     custom_operator_name = "Resolve"
+    operator_extra_links = LINKS
 
     def __init__(self, *, deployment: str, job: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -74,6 +76,9 @@ class ResolveOperator(BaseOperator):
         conf = dict(dag_run.conf or {})
         base, lock = self._base(store)
         spec, overrides = parse_overrides(conf, base, CONF[self.job])
+        if isinstance(overrides, DeployOverrides) and overrides.revision:
+            base, lock = self._earlier(store, overrides.revision)
+            spec, overrides = parse_overrides(conf, base, CONF[self.job])
         self._require_found(store, spec)
         revision_id = store.save_revision(spec, lock)
         start = RunStart(
@@ -138,6 +143,16 @@ class ResolveOperator(BaseOperator):
                 hint=f"trigger {self.deployment}.deploy first",
             )
         return self._file()
+
+    def _earlier(self, store: Store, revision_id: str) -> tuple[DeploymentSpec, str]:
+        """A revision that was asked for before, with its lock. Raises SpecError where it is not of this deployment."""
+        known = store.revisions_by_id([revision_id]).get(revision_id)
+        if known is None or known.deployment != self.deployment:
+            raise SpecError(
+                f"conf: revision: {self.deployment} has no revision {revision_id}",
+                hint="the deployment's page lists its revisions",
+            )
+        return store.spec(revision_id), store.lock(revision_id)
 
     def _file(self) -> tuple[DeploymentSpec, str]:
         from slipway.hooks.settings import deployments_folder, lock_text

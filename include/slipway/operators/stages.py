@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 
 from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.healing import keep_restarts
+from slipway.operators.links import LINKS
 from slipway.operators.recording import Recording, recorded
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ SYNCHRONOUS_S = 10.0
 class StageOperator(BaseOperator):
     """One stage of a deployment. Looking first, it does nothing where everything is already so."""
 
+    operator_extra_links = LINKS
     stage: ClassVar[str]
     without_lost_hosts: ClassVar[bool] = False
     """Whether the stage does its work on the hosts within reach where another is not."""
@@ -46,8 +48,11 @@ class StageOperator(BaseOperator):
         with open_site(recording.spec, recording.lock, self.log.info, partial=self.without_lost_hosts) as site:
             if self.looks_at_server:
                 keep_restarts(site, recording)
-            outcome = self.converge(replace(site, on_downtime=begin), recording)
-        recording.actions, recording.detail = outcome.actions, dict(outcome.detail)
+            try:
+                outcome = self.converge(replace(site, on_downtime=begin), recording)
+            finally:
+                recording.detail = {**recording.detail, **site.commanded}
+        recording.actions, recording.detail = outcome.actions, {**outcome.detail, **site.commanded}
         self.record(recording, outcome)
         self.log.info("%s: %s", self.stage, outcome.summary)
         return outcome

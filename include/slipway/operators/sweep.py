@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from slipway.errors import NotRestored, SlipwayError, SpecError, StageError
 from slipway.operators.benchmark import BenchmarkOperator
+from slipway.operators.links import LINKS
 from slipway.operators.recording import RESOLVE, RESTORE, RUN, Recording, recorded, stage_of
 from slipway.operators.redeploy import RestoreOperator, last_good
 from slipway.operators.stages import (
@@ -93,6 +94,7 @@ class PointOperator(BaseOperator):
     """
 
     custom_operator_name = "Point"
+    operator_extra_links = LINKS
 
     def __init__(self, *, point: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -216,6 +218,7 @@ class SweepReportOperator(BaseOperator):
     """The table in the log, and the best cell with the front as the result of the DAG run. Never in the way."""
 
     custom_operator_name = "Report"
+    operator_extra_links = LINKS
     returns_dag_result = True
 
     def execute(self, context: Context) -> dict[str, Any]:

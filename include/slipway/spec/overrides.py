@@ -74,6 +74,10 @@ class DeployOverrides(BenchmarkOverrides):
     serve_args: dict[ArgumentName, Argument] | None = None
     """Arguments of `vllm serve` over those of the file, by long name without dashes. Empty: none."""
 
+    revision: str = Field(default="", pattern="^([0-9a-f]{12})?$")
+    """An earlier revision of this deployment, to be deployed again instead of the file, with its own lock file. What
+    else is given here is applied to it. Empty: the file as it is now."""
+
     def _change(self, data: dict[str, Any]) -> None:
         super()._change(data)
         data["serve"]["args"].update(self.serve_args or {})

@@ -23,7 +23,7 @@ from slipway.results.shape import Step
 from slipway.spec import DeploymentSpec, Level
 from slipway.stages.gpu_watch import GpuWatch
 from slipway.stages.job import finish
-from slipway.stages.site import Say, Site, prepare
+from slipway.stages.site import Say, Site, prepare, starting, told
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ def converge(site: Site, load: LoadHost, level: Level) -> Measurement:
 
 def _measure_once(site: Site, load: LoadHost, level: Level) -> Measurement:
     load.folder.mkdir(parents=True, exist_ok=True)
-    gpus = GpuWatch(site, load.folder / GPUS_FILE)
-    return measure_load(load, load_plan(site.spec, level, load.folder), site.say, meanwhile=gpus.look)
+    gpus, plan = GpuWatch(site, load.folder / GPUS_FILE), load_plan(site.spec, level, load.folder)
+    job = locust.cell(load.python, plan)
+    site.commands.extend(told(starting(load.host.name, load.root, job, f"make the load of {level.load}")))
+    return measure_load(load, plan, site.say, meanwhile=gpus.look)
 
 
 def measure_load(

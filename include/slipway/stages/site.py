@@ -33,6 +33,9 @@ def starting(host: str, root: str, role: Role, why: str) -> Action:
     return Action(host, agent.start(root, role), why, role.steps)
 
 
+LONGEST_LINE = 8000
+"""Characters of a command line that are kept."""
+
 Round = Sequence[Action]
 """Actions that may run at the same time, on different hosts."""
 
@@ -60,7 +63,8 @@ class Site:
 
     ``out_of_reach`` are hosts of the deployment that are not among ``hosts``, and why: only where a stage can do
     without them. ``on_downtime`` is called right before a server is stopped, ``on_progress`` with a host's name and how
-    far its long job is. ``hub_token`` gives the hub's token by the connection that the file names.
+    far its long job is. ``hub_token`` gives the hub's token by the connection that the file names. ``commands`` are the
+    command lines that acted so far, with host and reason.
     """
 
     spec: DeploymentSpec
@@ -71,10 +75,16 @@ class Site:
     on_progress: Callable[[str, str], None] = lambda _host, _line: None
     hub_token: Callable[[], str] = lambda: ""
     out_of_reach: Mapping[str, HostError] = field(default_factory=dict)
+    commands: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def root(self) -> str:
         return self.spec.root
+
+    @property
+    def commanded(self) -> dict[str, Any]:
+        """For a stage's detail: every command line that acted, also where the stage failed after it."""
+        return {"commands": self.commands} if self.commands else {}
 
     @property
     def head(self) -> Host:
@@ -102,11 +112,18 @@ def act(site: Site, plan: Iterable[Round]) -> int:
     for step in plan:
         for action in step:
             site.say(f"[{action.host}] {action.why}")
+            site.commands.extend(told(action))
         if any(action.ends_service for action in step):
             site.on_downtime()
         _do_round(site, {action.host: action.command for action in step})
         count += len(step)
     return count
+
+
+def told(action: Action) -> list[dict[str, str]]:
+    """Each command line of an action, with its host and why: those that the agent runs for it, or its own."""
+    lines = [command.line() for command in action.starts] or [action.command.line()]
+    return [{"host": action.host, "why": action.why, "line": line[:LONGEST_LINE]} for line in lines]
 
 
 def _do_round(site: Site, commands: Mapping[str, Command]) -> None:

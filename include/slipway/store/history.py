@@ -27,6 +27,17 @@ class History(Database):
             same = _earlier(run, users, rate, shape).where(_alike(run)).limit(limit)
             return [cell_of(row) for row in session.scalars(same)]
 
+    def earlier_runs(self, run_id: int, limit: int = 10) -> list[int]:
+        """The last successful runs before this one that measured and may be compared with it, newest first."""
+        with self._reading() as session:
+            run = existing(session, RunRow, run_id)
+            earlier = (RunRow.started_at < run.started_at, RunRow.state == State.SUCCESS, RunRow.id != run_id)
+            measured = select(CellRow.id).where(CellRow.run_id == RunRow.id).exists()
+            same = (
+                select(RunRow.id).join(RevisionRow, RevisionRow.id == RunRow.revision_id).where(*earlier, _alike(run))
+            )
+            return list(session.scalars(same.where(measured).order_by(RunRow.started_at.desc()).limit(limit)))
+
     def other_kinds(
         self, run_id: int, users: int, rate: float = 0.0, shape: str = "", *, limit: int = 10
     ) -> list[Cell]:

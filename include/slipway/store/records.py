@@ -253,6 +253,8 @@ class Step:
     verdict: str | None
     verdict_reason: str
     rehearsal: bool
+    versions: Mapping[str, str]
+    """Of what serves (``vllm``, ``ray``, ``torch``), as the run found them."""
     ready: Mapping[str, Any] | None
     """What the stage ``ready`` found, ``time_to_ready_s`` and ``phases`` where it waited for a start; None where it did
     not end well."""

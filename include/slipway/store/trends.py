@@ -7,14 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from slipway.results import Validity
 from slipway.store.cells import LOAD
 from slipway.store.database import Database
-from slipway.store.models import CellRow, RevisionRow, RunRow, StageRow
+from slipway.store.models import CellRow, PromotedRow, RevisionRow, RunRow, StageRow
 from slipway.store.records import Peak, Point, Revision, State, Step
+
+SERVING = ("vllm", "ray", "torch")
+"""Programs whose versions are told with a run."""
+
+PLAIN = tuple(field.name for field in fields(Step) if field.name not in ("versions", "ready"))
+"""Fields of a step that are columns of its run."""
 
 
 class Trends(Database):
@@ -22,12 +28,23 @@ class Trends(Database):
 
     def steps(self, deployment: str, limit: int = 100) -> list[Step]:
         """The last runs of a deployment, oldest first, without what they left behind."""
-        names = [field.name for field in fields(Step) if field.name != "ready"]
-        newest = _newest(deployment, limit, *(getattr(RunRow, name) for name in names))
+        columns = [getattr(RunRow, name) for name in PLAIN]
+        versions = [RunRow.snapshot[("versions", name)].as_string() for name in SERVING]
         with self._reading() as session:
-            rows = session.execute(newest).mappings().all()
-            ready = _ready(session, [row["id"] for row in rows])
-        return [Step(**row, ready=ready.get(row["id"])) for row in reversed(rows)]
+            rows = session.execute(_newest(deployment, limit, *columns, *versions)).all()
+            ready = _ready(session, [row.id for row in rows])
+        return [_step(row, ready.get(row.id)) for row in reversed(rows)]
+
+    def baseline(self, deployment: str, revision_id: str) -> str | None:
+        """The revision that a revision is held against: the last good one, or where it is that itself, the one that the
+        last good deploy of another revision brought. None where there is none."""
+        good = (RunRow.job == "deploy", RunRow.state == State.SUCCESS, RunRow.revision_id != revision_id)
+        with self._reading() as session:
+            promoted = session.get(PromotedRow, deployment)
+            if promoted and promoted.revision_id != revision_id:
+                return promoted.revision_id
+            found: str | None = session.scalar(_newest(deployment, 1, RunRow.revision_id).where(*good))
+            return found
 
     def points(self, run_ids: Iterable[int]) -> list[Point]:
         """The cells of these runs, by run and load; those of a revision that a run had before are left out."""
@@ -61,7 +78,13 @@ class Trends(Database):
             return {row.id: _revision(row) for row in rows}
 
 
-def _newest(deployment: str, limit: int, *columns: InstrumentedAttribute[Any]) -> Select[Any]:
+def _step(row: Row[Any], ready: Mapping[str, Any] | None) -> Step:
+    plain, versions = row[: len(PLAIN)], row[len(PLAIN) :]
+    known = {name: version for name, version in zip(SERVING, versions, strict=True) if version}
+    return Step(**dict(zip(PLAIN, plain, strict=True)), versions=known, ready=ready)
+
+
+def _newest(deployment: str, limit: int, *columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Select[Any]:
     of_deployment = select(*columns).where(RunRow.deployment == deployment)
     return of_deployment.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit)
 

@@ -6,11 +6,14 @@
 ``/api/deployments/{name}/runs``            its runs, newest first; ``?limit=`` from 1 to 500, 20 if not given
 ``/api/deployments/{name}/trends``          the figures of its last runs, oldest first; 1 to 200, 100 if not given
 ``/api/deployments/{name}/revisions``       its revisions and what each changed; 1 to 200, 50 if not given
+``/api/deployments/{name}/actions``         what the user may start there, by Airflow's own rights
 ``.../revisions/{id}/points``               the newest figures of one revision, 200 cells at most
 ``/api/dag-run?dag_id=&dag_run_id=``        the run that a DAG run of Airflow's left
+``/api/compare?run=&run=``                  two to six runs, each held against the first
 ``/api/runs/{id}``                          a run whole: stages, smoke checks, cells with all figures, snapshot
+``/api/runs/{id}/files``                    what it left beside its figures; ``.../files/{name}`` is one of these files
 ==========================================  ========================================================================
 
 Each route answers 401 without a login of Airflow's, and 403 to one who may not read the deployment's DAG
-``<name>.deploy``. Every run, deployment and cell says whether it is a rehearsal.
+``<name>.deploy``, or for files its tasks' logs. Every run, deployment and cell says whether it is a rehearsal.
 """

@@ -91,6 +91,14 @@ class RunsAnswer(Answer):
     runs: Sequence[RunAnswer]
 
 
+class ActionsAnswer(Answer):
+    """What the user may start, by Airflow's own rights."""
+
+    benchmark: str
+    """ready; forbidden: without the right to; paused: its DAG would keep the run waiting; absent: there is no DAG."""
+    deploy: str
+
+
 class StageAnswer(Answer):
     """One try of one stage."""
 

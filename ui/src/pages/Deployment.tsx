@@ -1,7 +1,7 @@
 import { Box, Button, Checkbox, Code, HStack, SimpleGrid, Text } from "@chakra-ui/react";
 import { useMemo, useState } from "react";
 import { useNavigate } from "react-router-dom";
-import type { Latency, Metric, OverviewAnswer, Percentile, PointAnswer, RevisionAnswer, StepAnswer, TrendsAnswer } from "../api";
+import type { Action, Latency, Metric, OverviewAnswer, Percentile, PointAnswer, RevisionAnswer, RevisionsAnswer, StepAnswer, TrendsAnswer } from "../api";
 import { Curve } from "../charts/Curve";
 import { Stack } from "../charts/Stack";
 import { Trend } from "../charts/Trend";
@@ -12,6 +12,7 @@ import { useLoadName } from "../load";
 import { useAnswer, useAnswers } from "../useAnswer";
 import { useWords } from "../words";
 import { DagLinks } from "./Overview";
+import { Actions, Rollback, useActions } from "./Start";
 
 const METRICS: Metric[] = ["ttft", "itl", "tpot", "e2e"];
 const PERCENTILES: Percentile[] = ["p50", "p95", "p99"];
@@ -21,48 +22,53 @@ export function Deployment({ name }: { name: string }) {
   const say = useWords();
   const path = `deployments/${encodeURIComponent(name)}`;
   const trends = useAnswer<TrendsAnswer>(`${path}/trends`);
-  const revisions = useAnswer<{ revisions: RevisionAnswer[] }>(`${path}/revisions`);
+  const revisions = useAnswer<RevisionsAnswer>(`${path}/revisions`);
   const overview = useAnswer<OverviewAnswer>("overview");
+  const may = useActions(name);
   const refused = trends.refused ?? revisions.refused;
   if (refused) return <Failure refused={refused} />;
   if (!trends.data || !revisions.data) return <Waiting />;
   const { steps, points } = trends.data;
   const card = overview.data?.cards.find((each) => each.deployment.name === name);
-  const current = card?.deployment.current?.revision_id ?? points.at(-1)?.revision_id ?? null;
+  const current = revisions.data.current ?? points.at(-1)?.revision_id ?? null;
+  const baseline = revisions.data.baseline;
   const rehearsed = steps.some((step) => step.rehearsal);
   return (
     <>
       <HStack flexWrap="wrap" justify="space-between" mb={3}>
         <HStack><Rehearsal so={rehearsed} />{card ? <State state={card.deployment.current?.state ?? "notDeployed"} /> : null}</HStack>
-        <DagLinks name={name} />
+        <HStack flexWrap="wrap" gap={4}><Actions current={revisions.data.current} may={may} name={name} /><DagLinks name={name} /></HStack>
       </HStack>
       {points.length === 0 ? (
         <Section title={say("throughput")}><Nothing next={say("noFiguresNext", { name })} title={say("noFigures")} /></Section>
       ) : (
         <>
-          <Curves current={current} path={path} revisions={revisions.data.revisions} />
-          <Trends points={points} steps={steps} />
+          <Curves baseline={baseline} current={current} path={path} revisions={revisions.data.revisions} />
+          <Trends trends={trends.data} />
         </>
       )}
       <Ready steps={steps} />
-      <Revisions current={current} revisions={revisions.data.revisions} />
+      <Revisions baseline={baseline} current={current} may={may?.deploy} name={name} revisions={revisions.data.revisions} />
       <Runs steps={steps} />
     </>
   );
 }
 
-function Curves({ current, path, revisions }: { current: string | null; path: string; revisions: RevisionAnswer[] }) {
+function Curves({ current, baseline, path, revisions }: {
+  current: string | null; baseline: string | null; path: string; revisions: RevisionAnswer[];
+}) {
   const say = useWords();
   const [metric, setMetric] = useState<Metric>("ttft");
   const [percentile, setPercentile] = useState<Percentile>("p95");
   const [others, setOthers] = useState<string[] | null>(null);
   const ids = revisions.map((revision) => revision.id);
-  const shown = others ?? [current, ids.find((id) => id !== current)].filter((id) => id !== null && id !== undefined);
+  const shown = others ?? [current, baseline ?? ids.find((id) => id !== current)].filter((id) => id !== null && id !== undefined);
+  const called = (id: string) => (id === current ? `${id} (${say("current")})` : id === baseline ? `${id} (${say("baseline")})` : id);
   const answers = useAnswers<{ points: PointAnswer[] }>(shown.map((id) => `${path}/revisions/${id}/points`));
   const latency: Latency = `${metric}_${percentile}`;
   const lines = shown.flatMap((id, place) => {
     const points = curvePoints(answers[place]?.data?.points ?? [], latency);
-    return points.length ? [{ name: id === current ? `${id} (${say("current")})` : id, points }] : [];
+    return points.length ? [{ name: called(id), points }] : [];
   });
   const toggle = (id: string) => setOthers(shown.includes(id) ? shown.filter((each) => each !== id) : [...shown, id].slice(-6));
   return (
@@ -70,10 +76,11 @@ function Curves({ current, path, revisions }: { current: string | null; path: st
       aside={<LatencyChoice metric={metric} onMetric={setMetric} onPercentile={setPercentile} percentile={percentile} />}
       help={say("curveHelp")} title={say("curve")}
     >
+      {answers.map(({ refused }, place) => (refused ? <Failure key={shown[place]} refused={refused} /> : null))}
       <Curve latency={`${say(metric)}, ${percentile}`} lines={lines} />
       <Unfold label={say("besideRevisions")}>
         <HStack flexWrap="wrap" gap={4}>
-          {ids.map((id) => <Tick checked={shown.includes(id)} key={id} label={id} onToggle={() => toggle(id)} />)}
+          {ids.map((id) => <Tick checked={shown.includes(id)} key={id} label={called(id)} onToggle={() => toggle(id)} />)}
         </HStack>
       </Unfold>
     </Section>
@@ -102,28 +109,25 @@ function LatencyChoice({ metric, percentile, onMetric, onPercentile }: {
   );
 }
 
-function Trends({ steps, points }: { steps: StepAnswer[]; points: PointAnswer[] }) {
+function Trends({ trends }: { trends: TrendsAnswer }) {
   const say = useWords();
   const [percentile, setPercentile] = useState<Percentile>("p50");
   const shown: Drawn[] = ["output_tokens_per_s", ...METRICS.map((metric): Latency => `${metric}_${percentile}`)];
-  const measured = shown.filter((drawn) => points.some((point) => point[drawn] !== null));
+  const measured = shown.filter((drawn) => trends.points.some((point) => point[drawn] !== null));
   return (
     <Section aside={<LatencyChoice onPercentile={setPercentile} percentile={percentile} />} help={say("trendsHelp")} title={say("trends")}>
       <SimpleGrid gap={4} minChildWidth="28rem">
-        {measured.map((drawn) => <TrendOf drawn={drawn} key={drawn} points={points} steps={steps} />)}
+        {measured.map((drawn) => <TrendOf drawn={drawn} key={drawn} trends={trends} />)}
       </SimpleGrid>
     </Section>
   );
 }
 
-function TrendOf({ steps, points, drawn }: { steps: StepAnswer[]; points: PointAnswer[]; drawn: Drawn }) {
+function TrendOf({ trends, drawn }: { trends: TrendsAnswer; drawn: Drawn }) {
   const say = useWords();
   const { number, seconds } = useFormat();
   const loadName = useLoadName();
-  const data = useMemo(
-    () => trendData(steps, points, drawn, loadName),
-    [steps, points, drawn, loadName],
-  );
+  const data = useMemo(() => trendData(trends, drawn, loadName), [trends, drawn, loadName]);
   if (drawn === "output_tokens_per_s") return <Trend data={data} title={`${say("throughput")} (${say("tokenRate")})`} unit={number} />;
   const [metric, percentile] = drawn.split("_") as [Metric, Percentile];
   return <Trend data={data} title={`${say(metric)}, ${percentile}`} unit={seconds} />;
@@ -142,16 +146,19 @@ function Ready({ steps }: { steps: StepAnswer[] }) {
 
 const written = (value: unknown) => (value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value));
 
-function Revisions({ revisions, current }: { revisions: RevisionAnswer[]; current: string | null }) {
+function Revisions({ name, revisions, current, baseline, may }: {
+  name: string; revisions: RevisionAnswer[]; current: string | null; baseline: string | null; may: Action | undefined;
+}) {
   const say = useWords();
   const { time } = useFormat();
   return (
     <Section title={say("revisions")}>
       <DataTable
         columns={[
-          { head: say("revision"), cell: ({ id }) => <><RevisionName id={id} />{id === current ? ` ${say("current")}` : ""}</> },
+          { head: say("revision"), cell: ({ id }) => <><RevisionName id={id} />{id === current ? ` ${say("current")}` : id === baseline ? ` ${say("baseline")}` : ""}</> },
           { head: say("created"), cell: ({ created_at, rehearsal }) => <>{time(created_at)} <Rehearsal so={rehearsal} /></> },
           { head: say("changes"), cell: ({ changes }) => <Changes changes={changes} /> },
+          { head: say("start"), cell: (each) => (each.id === current ? null : <Rollback may={may} name={name} revision={each} />) },
         ]}
         label={say("revisions")} rowKey={({ id }) => id} rows={revisions}
       />

@@ -101,9 +101,9 @@ export function DagLinks({ name }: { name: string }) {
   return (
     <HStack flexWrap="wrap" fontSize="sm" gap={3} title={say("startHint")}>
       <Text as="span" color="fg.muted">{say("inAirflow")}</Text>
-      <To to={`/dags/${name}.benchmark`}>{say("startBenchmark")}</To>
-      <To to={`/dags/${name}.deploy`}>{say("redeploy")}</To>
-      <To to={`/dags/${name}.teardown`}>{say("teardown")}</To>
+      <To to={`/dags/${name}.benchmark`}>{say("benchmarkDag")}</To>
+      <To to={`/dags/${name}.deploy`}>{say("deployDag")}</To>
+      <To to={`/dags/${name}.teardown`}>{say("teardownDag")}</To>
     </HStack>
   );
 }

@@ -1,7 +1,6 @@
 import { Alert, Box, Button, Code, HStack, SimpleGrid, Stack, Text } from "@chakra-ui/react";
-import type { CellAnswer, Metric, RunAnswer, SmokeAnswer, StageAnswer, WholeRunAnswer } from "../api";
+import type { CellAnswer, FileAnswer, FilesAnswer, Metric, RestartAnswer, RunAnswer, SmokeAnswer, StageAnswer, WholeRunAnswer } from "../api";
 import { Histogram } from "../charts/Histogram";
-import { Sparkline } from "../charts/Sparkline";
 import { Spread } from "../charts/Spread";
 import { csv, save } from "../download";
 import { useFormat } from "../format";
@@ -9,26 +8,34 @@ import { DataTable, DeploymentLink, Failure, Json, Passed, Rehearsal, RevisionNa
 import { useLoadName } from "../load";
 import { useAnswer } from "../useAnswer";
 import { useWords } from "../words";
+import { Commands, nameOf } from "./Commands";
+import { CellFiles, Files, filesPath } from "./Files";
 import { Fact } from "./Overview";
+import { Series } from "./Series";
 
 const METRICS: Metric[] = ["ttft", "itl", "tpot", "e2e"];
 
 /** One run, whole. */
 export function Run({ id }: { id: number }) {
   const { data, refused } = useAnswer<WholeRunAnswer>(`runs/${id}`);
+  const files = useAnswer<FilesAnswer>(filesPath(id));
   if (refused) return <Failure refused={refused} />;
   if (!data) return <Waiting />;
-  const { run, stages, smoke, cells, conf, snapshot } = data;
+  const { run, stages, smoke, cells, restarts, conf, snapshot } = data;
   return (
     <>
       <Head whole={data} />
       <Diagnosis found={snapshot["diagnosis"]} />
-      <Cells cells={cells} run={run} />
+      <Cells cells={cells} files={files.data?.files ?? []} run={run} />
+      <Series cells={cells} />
       <Distributions cells={cells} />
       <Stages stages={stages} />
+      <Restarts restarts={restarts} />
       <Preflight stages={stages} />
       <Network found={snapshot["network"]} />
       <Smoke checks={smoke} />
+      <Commands stages={stages} />
+      <Files asked={files} run={id} />
       <Free title="conf" value={conf} />
       <Free help title="snapshot" value={snapshot} />
     </>
@@ -71,7 +78,7 @@ function Took({ run }: { run: RunAnswer }) {
   return <>{seconds((new Date(run.ended_at).getTime() - new Date(run.started_at).getTime()) / 1000)}</>;
 }
 
-function Cells({ cells, run }: { cells: CellAnswer[]; run: RunAnswer }) {
+function Cells({ cells, run, files }: { cells: CellAnswer[]; run: RunAnswer; files: FileAnswer[] }) {
   const say = useWords();
   const loadName = useLoadName();
   const { number, seconds, share } = useFormat();
@@ -95,12 +102,12 @@ function Cells({ cells, run }: { cells: CellAnswer[]; run: RunAnswer }) {
           ...(limited ? [{ head: say("goodput"), cell: goodput, figure: true }] : []),
           median("ttft", "p50"), median("ttft", "p99"), median("itl", "p50"), median("tpot", "p50"), median("e2e", "p50"), median("e2e", "p99"),
           { head: say("window"), cell: ({ window_s }) => seconds(window_s), figure: true },
+          ...(files.length ? [{ head: say("download"), cell: (cell: CellAnswer) => <CellFiles cell={cell} files={files} run={run.id} /> }] : []),
         ]}
         label={say("cells")} rowKey={({ id }) => id} rows={cells}
       />
       <Reasons cells={cells} />
       <Counters cells={cells} />
-      <Unfold label={say("series")}><Series cells={cells} /></Unfold>
     </Section>
   );
 }
@@ -133,7 +140,7 @@ function Counters({ cells }: { cells: CellAnswer[] }) {
   const say = useWords();
   const { number } = useFormat();
   const loadName = useLoadName();
-  const table = (label: "serverCounters" | "clientHealth" | "gpus", of: (cell: CellAnswer) => Record<string, number>) => {
+  const table = (label: "serverCounters" | "clientHealth" | "gpuFigures", of: (cell: CellAnswer) => Record<string, number>) => {
     const names = [...new Set(cells.flatMap((cell) => Object.keys(of(cell))))].sort();
     if (names.length === 0) return null;
     const columns = cells.map((cell) => ({
@@ -147,30 +154,7 @@ function Counters({ cells }: { cells: CellAnswer[] }) {
       </Unfold>
     );
   };
-  return <>{table("serverCounters", (cell) => cell.server)}{table("gpus", (cell) => cell.gpu)}{table("clientHealth", (cell) => cell.client)}</>;
-}
-
-/** What the server and the GPUs did through each cell: a line a figure, from its zero to its highest. */
-function Series({ cells }: { cells: CellAnswer[] }) {
-  const say = useWords();
-  const loadName = useLoadName();
-  const { number } = useFormat();
-  const all = cells.flatMap((cell) =>
-    Object.entries(cell.series).flatMap(([whose, columns]) =>
-      Object.entries(columns).flatMap(([name, values]) => (name === "at_s" || values.length === 0 ? [] : [{ cell, name: `${whose} ${name}`, values }])),
-    ),
-  );
-  return (
-    <DataTable
-      columns={[
-        { head: say("load"), cell: ({ cell }) => loadName(cell) },
-        { head: say("figure"), cell: ({ name }) => name },
-        { head: say("maximum"), figure: true, cell: ({ values }) => number(Math.max(...values)) },
-        { head: say("trends"), cell: ({ name, values }) => <Sparkline label={`${name}: ${values.map((value) => number(value)).join(", ")}`} values={values} /> },
-      ]}
-      label={say("series")} rowKey={({ cell, name }) => `${cell.id} ${name}`} rows={all}
-    />
-  );
+  return <>{table("serverCounters", (cell) => cell.server)}{table("gpuFigures", (cell) => cell.gpu)}{table("clientHealth", (cell) => cell.client)}</>;
 }
 
 function Distributions({ cells }: { cells: CellAnswer[] }) {
@@ -211,7 +195,7 @@ function Stages({ stages }: { stages: StageAnswer[] }) {
     <Section title={say("stages")}>
       <DataTable
         columns={[
-          { head: say("stage"), cell: ({ name, map_index }) => (map_index < 0 ? name : `${name} [${map_index}]`) },
+          { head: say("stage"), cell: nameOf },
           { head: say("state"), cell: ({ state }) => <State state={state} /> },
           { head: say("tryN"), cell: ({ try_number }) => try_number, figure: true },
           { head: say("began"), cell: ({ started_at }) => time(started_at) },
@@ -227,12 +211,34 @@ function Stages({ stages }: { stages: StageAnswer[] }) {
 
 function Detail({ stage }: { stage: StageAnswer }) {
   const say = useWords();
-  const some = Object.keys(stage.detail).length > 0;
+  const { commands: _shownBelow, ...detail } = stage.detail;
+  const some = Object.keys(detail).length > 0;
   return (
     <>
       {stage.error ? <Box as="pre" color="fg.error" fontSize="xs" maxH="12rem" overflow="auto" tabIndex={0} whiteSpace="pre-wrap">{stage.error}</Box> : null}
-      {some ? <Unfold label={say("detail")}><Json value={stage.detail} /></Unfold> : null}
+      {some ? <Unfold label={say("detail")}><Json value={detail} /></Unfold> : null}
     </>
+  );
+}
+
+/** Servers that ended unasked and were started again; nothing where none was. */
+function Restarts({ restarts }: { restarts: RestartAnswer[] }) {
+  const say = useWords();
+  const { time } = useFormat();
+  if (restarts.length === 0) return null;
+  return (
+    <Section help={say("restartsHelp")} title={say("restarts")}>
+      <DataTable
+        columns={[
+          { head: say("restartedAt"), cell: ({ at }) => time(at) },
+          { head: say("host"), cell: ({ host }) => host },
+          { head: say("role"), cell: ({ role }) => role },
+          { head: say("cause"), cell: ({ cause }) => <Code>{cause}</Code> },
+          { head: say("found"), cell: ({ reason }) => reason },
+        ]}
+        label={say("restarts")} rowKey={({ host, role, at }) => `${host} ${role} ${at}`} rows={restarts}
+      />
+    </Section>
   );
 }
 
@@ -322,6 +328,7 @@ function Diagnosis({ found }: { found: unknown }) {
       </Alert.Root>
       {text("key") ? <Fact name={say("key")}><Code>{text("key")}</Code></Fact> : null}
       {where ? <Fact name={say("found")}>{where}</Fact> : null}
+      {text("evidence") ? <Fact name={say("evidence")}>{say("evidenceIn", { folder: text("evidence") })}</Fact> : null}
       {text("line") ? <Box as="pre" bg="bg.subtle" fontSize="xs" mt={2} overflow="auto" p={2} tabIndex={0} whiteSpace="pre-wrap">{text("line")}</Box> : null}
     </Section>
   );
