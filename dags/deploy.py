@@ -3,8 +3,8 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, LAST, ONCE, asset, dag_arguments, deployments, of_load
-from slipway.operators.redeploy import PromoteOperator, RestoreOperator, approval
+from slipway.operators.dag import IN_TURN, LAST, ONCE, approval, asset, dag_arguments, deployments, of_load
+from slipway.operators.redeploy import PromoteOperator, RestoreOperator
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import (
     EnvironmentOperator,

@@ -15,6 +15,8 @@ from slipway.operators.form import form
 from slipway.operators.resolve import CONF
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
     from slipway.spec import DeploymentSpec
 
 RETRY = {"retries": 2, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": 2.0}
@@ -110,6 +112,16 @@ def schedule(spec: DeploymentSpec, job: str) -> CronTriggerTimetable | None:
 def asset(spec: DeploymentSpec) -> Asset:
     """What a deployment gives to DAGs of others: it is updated when a revision is promoted, and by each benchmark."""
     return Asset(name=f"slipway.{spec.name}", uri=f"x-slipway://{spec.name}")
+
+
+def approval(spec: DeploymentSpec) -> list[BaseOperator]:
+    """The task that asks a person first, where the file wants it."""
+    if spec.redeploy.promote == "auto":
+        return []
+    from slipway.operators.approval import ApproveOperator
+    from slipway.operators.redeploy import APPROVE
+
+    return [ApproveOperator(task_id=APPROVE, deployment=spec.name, within_s=spec.redeploy.approve_within_s)]
 
 
 def close_failed_run(context: Any) -> None:

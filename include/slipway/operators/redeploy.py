@@ -58,15 +58,6 @@ def last_good(store: Store, deployment: str) -> Good | None:
     return Good(revision_id, store.run_by_id(promoted.run_id), store.spec(revision_id), store.lock(revision_id))
 
 
-def approval(spec: DeploymentSpec) -> list[BaseOperator]:
-    """The task that asks a person first, where the file wants it."""
-    if spec.redeploy.promote == "auto":
-        return []
-    from slipway.operators.approval import ApproveOperator
-
-    return [ApproveOperator(task_id=APPROVE, deployment=spec.name, within_s=spec.redeploy.approve_within_s)]
-
-
 class PromoteOperator(BaseOperator):
     """Makes the run's revision the last good one, or refuses it by its verdict."""
 

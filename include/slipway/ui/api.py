@@ -40,7 +40,7 @@ from slipway.ui.drawn import (
     trends_answer,
 )
 from slipway.ui.files import FilesAnswer, file_named, files_of
-from slipway.ui.plugin import PAGE
+from slipway.ui.page import PAGE
 
 LARGEST_ID = 2**31 - 1
 

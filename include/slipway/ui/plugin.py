@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from slipway.ui.page import PAGE
+
 PREFIX = "/slipway"
-PAGE = Path(__file__).with_name("static") / "page.js"
-"""The page, built by Vite from ``ui/``: one file, which the browser imports."""
 APPS = {
     "Slipway": ("nav", "slipway"),
     "Slipway results": ("dag", "slipway-dag"),

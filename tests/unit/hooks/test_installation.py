@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,16 +68,15 @@ class TestTheResultsDatabase:
 @pytest.mark.parametrize(
     ("folder", "file", "state"), [(0o755, 0o644, "warn"), (0o755, 0o640, "ok"), (0o700, 0o644, "ok")]
 )
-def test_who_may_read_the_files(tmp_path: Path, folder: int, file: int, state: str) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    for above in (tmp_path, *tmp_path.parents):
-        if above.stat().st_uid == home.stat().st_uid and above.name.startswith(("pytest", "test")):
-            above.chmod(0o755)
-    (home / "airflow.cfg").touch()
-    (home / "airflow.cfg").chmod(file)
-    home.chmod(folder)
-    assert str(installation.modes([home / "airflow.cfg"]).state) == state
+def test_who_may_read_the_files(folder: int, file: int, state: str) -> None:
+    with tempfile.TemporaryDirectory() as outer:  # pytest closes its own folder to others
+        Path(outer).chmod(0o755)
+        home = Path(outer) / "home"
+        home.mkdir()
+        (home / "airflow.cfg").touch()
+        (home / "airflow.cfg").chmod(file)
+        home.chmod(folder)
+        assert str(installation.modes([home / "airflow.cfg"]).state) == state
 
 
 def test_a_dag_folder_of_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

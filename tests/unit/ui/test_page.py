@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from slipway.ui.plugin import PAGE
+from slipway.ui.page import PAGE
 
 UI = Path(__file__).parents[3] / "ui"
 BESIDE = ("package-lock.json", "package.json", "tsconfig.json", "vite.config.ts")
