@@ -169,7 +169,7 @@ def test_a_download_is_what_the_api_says(
     page.wait_text("CSV")
     page.evaluate("[...document.querySelectorAll('button')].find(each => each.innerText === 'CSV').click()")
     head, *lines = downloaded(tmp_path / f"{NAME}-run-{ids['last']}.csv").strip().split("\n")
-    assert head.startswith("run_id,deployment,rehearsal,users,rate,validity,")
+    assert head.startswith("run_id,deployment,rehearsal,users,rate,shape,validity,")
     assert [line.split(",")[:5] for line in lines] == [
         [str(ids["last"]), NAME, "true", str(users), "0"] for users in LEVELS
     ]
