@@ -58,7 +58,7 @@ class Beds:
     """Opens deployments below one root."""
 
     root: Path
-    serving_python: str
+    python: str
 
     def site(self, name: str, base: int, hosts: str) -> Site:
         ports = {"base": base, "dashboard": base + 1, "serve": base + 2, "block": base + 10, "workers": base + 100}
