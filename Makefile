@@ -19,6 +19,8 @@ PACKAGE := $(VENV)/package-$(call digest,pyproject.toml)
 DEV := $(VENV)/dev-$(call digest,requirements-dev.txt requirements-executors.txt)
 MODEL := $(STATE)/shared/SmolLM2-135M-Instruct
 TINY := $(STATE)/shared/tiny-qwen3
+# Tests that start no Ray and no vLLM, so two may run beside each other.
+LIGHT := tests/plugin tests/integration/cli tests/integration/hosts tests/integration/store
 MODEL_VENV := $(STATE)/model-$(call digest,include/environments/demo-model.txt)
 
 help: ## Show this help
@@ -38,7 +40,8 @@ check: dev ## Lint, types, layers, shell, unit and DAG tests
 	$(BIN)/python -m pytest -q tests/unit/loadgen  # alone: these tests measure time
 
 test: check model ## Everything: check, integration tests, the end-to-end run
-	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags -m "not slow" --durations=40
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(LIGHT)
+	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/dags $(LIGHT:%=--ignore=%) -m "not slow" --durations=40
 
 test-faults: dev model ## Provoke every fault for real, and see whether its cause is named
 	$(BIN)/python -m pytest -n 2 tests/faults

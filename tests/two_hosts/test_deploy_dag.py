@@ -56,12 +56,7 @@ def test_one_dag_run_takes_two_hosts_to_a_verdict(project):
     assert {cell.measurement.users for cell in project.store().cells(made.id)} == {1, 2}
 
 
-def test_a_second_run_acts_on_no_host(project):
-    run(project, "pair")
-    assert not any(project.acting().values())
-
-
-def test_a_second_deployment_on_the_same_hosts_leaves_the_first_alone(project, deployment):
+def test_a_second_run_acts_on_no_host_though_another_deployment_came_and_went_there(project, deployment):
     project.add("other", changed(deployment, OTHER))
     run(project, "other")
     assert project.last_run("other").state == "success"
