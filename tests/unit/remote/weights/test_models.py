@@ -196,7 +196,7 @@ def test_a_download_that_is_no_whole_model_is_not_published(make_model, tmp_path
 
 def test_the_disk_is_measured_and_nothing_of_it_stays(stage, tmp_path) -> None:
     version = stage("tiny", 1)
-    speeds = ask("measure", tmp_path, store=str(version.parent), seconds=0.5, limit_bytes=128 << 20)
+    speeds = ask("measure", tmp_path, store=str(version.parent), seconds=10, limit_bytes=64 << 20)
     assert speeds["written_bytes_per_s"] > 1 << 20
     assert speeds["read_bytes_per_s"] > 1 << 20
     assert [path.name for path in version.parent.iterdir() if path.name.startswith(".")] == [".lock"]
