@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from testbed.project import ROOT, SHARED, Project, changed, open_project
+from testbed.project import ROOT, SHARED, Project, changed, open_project, sharing_environment
 
 CHANGES = {
     "name: demo": "name: e2e",
@@ -23,10 +22,7 @@ CHANGES = {
 
 @pytest.fixture(scope="session")
 def project(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """It shares the serving environment: that stage made it already, and takes two minutes for each."""
     text = changed((ROOT / "include" / "deployments" / "demo.yaml").read_text(), CHANGES)
-    folder = tmp_path_factory.mktemp("project")
-    (folder / ".slipway" / "host").mkdir(parents=True)
-    (folder / ".slipway" / "host" / "environments").symlink_to(Path(serving_python).parents[2])
+    folder = sharing_environment(tmp_path_factory.mktemp("project"), serving_python)
     with open_project(folder, "e2e", 27080, text) as made:
         yield made

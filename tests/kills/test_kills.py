@@ -13,11 +13,10 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
 import pytest
-from testbed.project import ROOT, SHARED, Project, changed, open_project
+from testbed.project import ROOT, SHARED, Project, changed, open_project, sharing_environment
 
 from slipway.store import Run, State
 
@@ -47,9 +46,7 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def project(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     text = changed((ROOT / "include" / "deployments" / "demo.yaml").read_text(), CHANGES)
-    folder = tmp_path_factory.mktemp("project")
-    (folder / ".slipway" / "host").mkdir(parents=True)
-    (folder / ".slipway" / "host" / "environments").symlink_to(Path(serving_python).parents[2])
+    folder = sharing_environment(tmp_path_factory.mktemp("project"), serving_python)
     with open_project(folder, "kills", 25080, text) as made:
         yield made
 

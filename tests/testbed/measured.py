@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 from slipway.results.measurement import Distribution, Measurement
+from slipway.store import Point
 
 
 def flat(seconds: float, count: int = 100) -> Distribution:
@@ -61,3 +64,20 @@ def uneven(**changes: Any) -> Measurement:
         "reasons": ("little load",),
     }
     return Measurement(**figures | changes)
+
+
+def point(**figures: Any) -> Point:
+    """A valid cell as history has it, with no latency but what ``figures`` names."""
+    known: dict[str, Any] = {
+        "run_id": 1,
+        "revision_id": "0123456789ab",
+        "users": 8,
+        "rate": 0.0,
+        "shape": "",
+        "started_at": datetime(2026, 11, 23, 10, 30, tzinfo=UTC),
+        "rehearsal": True,
+        "validity": "valid",
+        "output_tokens_per_s": 1000.0,
+        "requests_per_s": 10.0,
+    }
+    return Point(**{field.name: None for field in fields(Point)} | known | figures)

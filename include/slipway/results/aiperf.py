@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from slipway.errors import SpecError
 from slipway.results.measurement import Distribution, Measurement, Validity
+from slipway.results.unreadable import reading
 
 FOREIGN = (
     "measured by aiperf: what it calls ITL is one value a request (here TPOT), tokens are counted by its own tokenizer "
@@ -22,11 +22,8 @@ UNITS_S = {"ms": 0.001, "s": 1.0, "sec": 1.0, "us": 1e-6, "ns": 1e-9}
 
 def imported(result: Mapping[str, Any]) -> Measurement:
     """The cell. It is suspect, and so no baseline. Raises SpecError where it is no such result."""
-    try:
+    with reading("result of aiperf", "give the profile_export_aiperf.json that aiperf profile wrote"):
         return _measurement(result)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        hint = "give the profile_export_aiperf.json that aiperf profile wrote"
-        raise SpecError(f"not a result of aiperf: {error!r}", hint=hint) from error
 
 
 def _measurement(result: Mapping[str, Any]) -> Measurement:

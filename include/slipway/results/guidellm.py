@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slipway.errors import SpecError
 from slipway.results.measurement import Distribution, Measurement, Validity
+from slipway.results.unreadable import reading
 
 FOREIGN = (
     "measured by guidellm: what it calls ITL is one value a request, weighted by its tokens (here TPOT), percentiles "
@@ -21,11 +21,8 @@ MS = 1000.0
 
 def imported(report: Mapping[str, Any]) -> list[Measurement]:
     """Each benchmark as a cell. They are suspect, and so no baseline. Raises SpecError where it is no such report."""
-    try:
+    with reading("report of guidellm", "give the benchmarks.json that guidellm wrote"):
         return [_cell(each) for each in report["benchmarks"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        hint = "give the benchmarks.json that guidellm wrote"
-        raise SpecError(f"not a report of guidellm: {error!r}", hint=hint) from error
 
 
 def _cell(benchmark: Mapping[str, Any]) -> Measurement:

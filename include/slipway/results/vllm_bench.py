@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from slipway.errors import SpecError
 from slipway.results import definitions
 from slipway.results.histogram import histogram
 from slipway.results.measurement import Distribution, Measurement, Validity
 from slipway.results.percentiles import distribution
 from slipway.results.rows import Row
+from slipway.results.unreadable import reading
 
 NAMES = {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2e": "e2el"}
 """What a metric is called here, and there."""
@@ -61,11 +61,8 @@ def imported(result: Mapping[str, Any]) -> Measurement:
     One without lists (``--save-detailed``) has no distributions, since it does not state the least and the most, but
     that of E2E latency; what it states of the others is among the reasons. Raises SpecError where it is no such result.
     """
-    try:
+    with reading("result of vllm bench serve", "run vllm bench serve with --save-result"):
         return _measurement(result)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        hint = "run vllm bench serve with --save-result"
-        raise SpecError(f"not a result of vllm bench serve: {error!r}", hint=hint) from error
 
 
 def _measurement(result: Mapping[str, Any]) -> Measurement:

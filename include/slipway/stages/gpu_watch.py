@@ -9,8 +9,7 @@ from typing import Any
 
 from slipway.errors import HostError
 from slipway.facts.machine import chosen_gpus, gpu_load
-from slipway.hosts import on_each
-from slipway.spec import HostSpec
+from slipway.hosts import Host, on_each
 from slipway.stages.site import Site
 
 
@@ -20,7 +19,7 @@ class GpuWatch:
     def __init__(self, site: Site, path: Path) -> None:
         self._site = site
         self._path = path
-        self._hosts = [] if site.spec.rehearsal else [each for each in site.spec.hosts if each.gpus]
+        self._hosts = {} if site.spec.rehearsal else {each.name: each for each in site.spec.hosts if each.gpus}
         path.unlink(missing_ok=True)
 
     def look(self) -> None:
@@ -28,20 +27,19 @@ class GpuWatch:
         if not self._hosts:
             return
         at_s = time.time()
-        hosts = {host.name: host for host in self._hosts}
         try:
-            seen = on_each([self._site.hosts[name] for name in hosts], lambda host: self._own(hosts[host.name]))
+            seen = on_each([self._site.hosts[name] for name in self._hosts], self._own)
         except HostError as error:
             self._site.say(f"the GPUs are not looked at any more: {error}")
-            self._hosts = []
+            self._hosts = {}
             return
         with self._path.open("a", encoding="utf-8") as lines:
             lines.write(f"{json.dumps({'at_s': at_s, 'hosts': seen})}\n")
 
-    def _own(self, host: HostSpec) -> dict[str, Any]:
+    def _own(self, host: Host) -> dict[str, Any]:
         """What one host's GPUs do: those of the deployment alone, others have work of others."""
-        spec = self._site.spec
-        seen = gpu_load(self._site.hosts[host.name], spec.root, spec.name)
-        cards = chosen_gpus(spec.env_of(host), host.gpus, seen["gpus"])
+        spec, own = self._site.spec, self._hosts[host.name]
+        seen = gpu_load(host, spec.root, spec.name)
+        cards = chosen_gpus(spec.env_of(own), own.gpus, seen["gpus"])
         uuids = {card["uuid"] for card in cards}
         return {**seen, "gpus": cards, "foreign": [each for each in seen["foreign"] if each["gpu_uuid"] in uuids]}

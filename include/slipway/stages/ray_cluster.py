@@ -18,7 +18,7 @@ from slipway.hosts import Host, on_each
 from slipway.shell import Command
 from slipway.spec import DeploymentSpec, HostSpec, Layout
 from slipway.stages import serve
-from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
+from slipway.stages.site import Action, Outcome, Plan, Site, act, ends_service, starting
 
 LOOK_EVERY_S = 1.0
 LEAST_ANSWER_S = 5.0
@@ -100,7 +100,7 @@ def converge(site: Site) -> Outcome:
     """
     interpreter = python_env.python(site.spec, site.lock)
     seen = look(site)
-    if any(action.ends_service for step in plan(site.spec, interpreter, seen, "") for action in step):
+    if ends_service(plan(site.spec, interpreter, seen, "")):
         serve.require_accepted(site)
     if site.spec.serve.backend != "ray":
         actions = act(site, plan(site.spec, interpreter, seen, ""))

@@ -19,7 +19,7 @@ from slipway.hosts import on_each
 from slipway.results.prometheus import COUNTERS, KV_USE
 from slipway.spec import DeploymentSpec, HostSpec
 from slipway.stages import model_store
-from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
+from slipway.stages.site import Action, Outcome, Plan, Site, act, ends_service, starting
 from slipway.stages.weights import model_path
 
 COMPLETION_S = 12
@@ -120,7 +120,7 @@ def converge(site: Site, model: str = "") -> Outcome:
     parts = wanted(site.spec, interpreter, folder)
     server = parts[site.spec.head.name]
     rounds = list(plan(site.spec, parts, look(site)))
-    if not model and any(action.ends_service for step in rounds for action in step):
+    if not model and ends_service(rounds):
         require_accepted(site)
     if rounds and site.spec.trusts_code:
         model_store.require_trusted(site, folder)

@@ -106,6 +106,11 @@ def prepare(host: Host, root: str) -> None:
         checked(host.run(kit.install(root)), hint=f"is `root: {root}` writable there?")
 
 
+def ends_service(plan: Iterable[Round]) -> bool:
+    """Whether a plan stops a server that answers."""
+    return any(action.ends_service for step in plan for action in step)
+
+
 def act(site: Site, plan: Iterable[Round]) -> int:
     """Run a plan round by round; answers how many commands acted. Stops at the first round that fails."""
     count = 0
@@ -113,7 +118,7 @@ def act(site: Site, plan: Iterable[Round]) -> int:
         for action in step:
             site.say(f"[{action.host}] {action.why}")
             site.commands.extend(told(action))
-        if any(action.ends_service for action in step):
+        if ends_service([step]):
             site.on_downtime()
         _do_round(site, {action.host: action.command for action in step})
         count += len(step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from testbed.measured import measured
 
 from slipway.errors import SpecError
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
@@ -17,24 +18,7 @@ from slipway.stages.site import Site
 
 def _measured(site: Site, load: LoadHost, level: Level) -> Measurement:
     assert level in site.spec.benchmark.levels
-    return Measurement(
-        users=level.users,
-        rate=level.rate,
-        spawn_rate=1.0,
-        processes=1,
-        started_at=1.0,
-        window_s=1.0,
-        requests=1,
-        prompt_tokens=1,
-        output_tokens=1,
-        requests_per_s=1.0,
-        output_tokens_per_s=10.0,
-        errors={},
-        ttft=None,
-        itl=None,
-        tpot=None,
-        e2e=None,
-    )
+    return measured(users=level.users, rate=level.rate, output_tokens_per_s=10.0)
 
 
 @pytest.fixture

@@ -5,37 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from testbed.measured import flat, measured
 
-from slipway.results import Distribution, Goodput, Measurement, Validity
+from slipway.results import Goodput, Measurement, Validity
 from slipway.results.sweep import BEST, FRONT, Row, best, broken, chosen, counted, figure, front, summary, told
 from slipway.spec.sweep import SweepLimits, SweepSpec
 
 SWEEP = SweepSpec(grid={"serve.backend": ("ray", "mp")}, limits=SweepLimits(ttft_p99_s=0.5))
 
 
-def flat(seconds: float) -> Distribution:
-    return Distribution(10, *[seconds] * 7)
-
-
-def cell(rate: float, tpot: float = 0.02, ttft: float = 0.1, users: int = 1, **changes) -> Measurement:
-    measured = Measurement(
-        users=users,
-        spawn_rate=1.0,
-        processes=1,
-        started_at=0.0,
-        window_s=10.0,
-        requests=10,
-        errors={},
-        prompt_tokens=10,
-        output_tokens=10,
-        requests_per_s=rate / 10,
-        output_tokens_per_s=rate,
-        ttft=flat(ttft),
-        itl=flat(tpot),
-        tpot=flat(tpot),
-        e2e=flat(1.0),
-    )
-    return replace(measured, **changes)
+def cell(rate: float, tpot: float = 0.02, ttft: float = 0.1, **changes) -> Measurement:
+    latencies = {"ttft": flat(ttft, 10), "itl": flat(tpot, 10), "tpot": flat(tpot, 10), "e2e": flat(1.0, 10)}
+    figures = {"requests": 10, "requests_per_s": rate / 10, "output_tokens_per_s": rate}
+    return measured(**{**figures, "prompt_tokens": 10, "output_tokens": 10, **latencies, **changes})
 
 
 def row(number: int, measured: Measurement | None, state: str = "success", cause: str = "") -> Row:

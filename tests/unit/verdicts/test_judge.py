@@ -4,25 +4,16 @@ import random
 from dataclasses import replace
 
 import pytest
+from testbed.measured import flat, measured
 
-from slipway.results import Distribution, Goodput, Measurement, Validity
+from slipway.results import Goodput, Measurement, Validity
 from slipway.spec.judging import VerdictSpec
 from slipway.verdicts.judge import Answer, Past, judge
 
 
-def flat(seconds: float) -> Distribution:
-    return Distribution(100, *[seconds] * 7)
-
-
 def cell(throughput: float, tpot: float = 0.020, users: int = 10, validity: Validity = Validity.VALID) -> Measurement:
-    return Measurement(
+    return measured(
         users=users,
-        spawn_rate=1,
-        processes=1,
-        started_at=0,
-        window_s=10,
-        requests=100,
-        errors={},
         prompt_tokens=0,
         output_tokens=0,
         requests_per_s=1,

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from testbed.measured import point
 
 from slipway.spec.judging import VerdictSpec
 from slipway.store import Point
 from slipway.verdicts.side_by_side import Difference, differences
 
-MOMENT = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
+
+def cell(**figures: Any) -> Point:
+    return point(**{"ttft_p50": 0.2, "ttft_p99": 0.5, **figures})
 
 
-def point(**figures: Any) -> Point:
-    plain = {
-        "revision_id": "0123456789ab",
-        "users": 8,
-        "rate": 0.0,
-        "shape": "",
-        "started_at": MOMENT,
-        "rehearsal": True,
-    }
-    known = {"run_id": 1, "validity": "valid", "output_tokens_per_s": 1000.0, "requests_per_s": 10.0}
-    empty = {field.name: None for field in fields(Point)}
-    return Point(**{**empty, **plain, **known, "ttft_p50": 0.2, "ttft_p99": 0.5, **figures})
-
-
-CELL = point()
-HISTORY = [point(output_tokens_per_s=1000.0 + each) for each in (-20, -10, 0, 10, 20)]
+CELL = cell()
+HISTORY = [cell(output_tokens_per_s=1000.0 + each) for each in (-20, -10, 0, 10, 20)]
 
 
 def found(other: Point, history: Sequence[Point] = HISTORY) -> dict[str, Difference]:
