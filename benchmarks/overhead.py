@@ -1,12 +1,13 @@
 """What the deploy DAG costs over two hosts, against a plain shell script that does the same steps by ssh.
 
-    sudo python benchmarks/overhead.py [--rounds 2] [--seconds 60]
+    sudo python benchmarks/overhead.py [--rounds 1] [--seconds 180] --python PYTHON_OF_A_SERVING_ENVIRONMENT
 
 Both take bare hosts of the test bed (two network namespaces with a real sshd, tests/testbed) to a measured model: copy
 the weights, start Ray's head and worker, prove the network by a collective of all ranks, start vLLM with tensor
-parallel 2 across both, wait for a completion, ask the smoke questions, run the load test's cells. The script has
-Slipway's very command lines for Ray, the collective, vLLM and Locust, one after the other, and no other check. The DAG
-runs in an Airflow that is up already. Printed are wall seconds, turn about.
+parallel 2 across both, wait for a completion, ask the smoke questions, run the four cells of the reference deployment
+(10, 50, 100 and 150 users, by default of 180 s each). The script has Slipway's very command lines for Ray, the
+collective, vLLM and Locust, one after the other, and no other check. The DAG runs in an Airflow that is up already.
+Printed are wall seconds, turn about.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from slipway.stages.serve import variables  # noqa: E402
 BED = ROOT / "tests" / "testbed" / "hosts.py"
 EXAMPLE = ROOT / "docs" / "examples" / "two-hosts.yaml"
 FOLDER = "/srv/by-hand"
+LEVELS = {10: 2, 50: 5, 100: 10, 150: 10}
+"""The users of each cell and how many begin a second, as in the reference deployment."""
 
 
 def bed(verb: str) -> dict[str, object]:
@@ -118,14 +121,18 @@ def timed_dag(project: Project) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The deploy DAG over two hosts against a plain shell script.")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=int, default=60, help="of each of the two cells")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=int, default=180, help="of each of the four cells")
     parser.add_argument("--python", required=True, help="of a serving environment that is there")
     options = parser.parse_args()
     told = bed("up")
     changes = {
         "source: /opt/slipway/.slipway/shared/tiny-qwen3": f"source: {SHARED}/tiny-qwen3",
         "lock: cpu\n  python: python3.11": f"existing: {options.python}",
+        "    - {users: 1, spawn_rate: 1}\n    - {users: 2, spawn_rate: 2}\n": "".join(
+            f"    - {{users: {users}, spawn_rate: {rate}}}\n" for users, rate in LEVELS.items()
+        ),
+        "max-num-seqs: 4": "max-num-seqs: 64",
         "seconds: 10": f"seconds: {options.seconds}",
     }
     text = changed(EXAMPLE.read_text(), changes)
