@@ -95,12 +95,15 @@ def kill(project: Project, part: str) -> None:
         assert session
         os.kill(session, signal.SIGKILL)
         return
-    session = project.airflow_parts()["airflow.scheduler"].session
-    tasks = [pid for pid in project.processes(session) if TASK.match(" ".join(psutil.Process(pid).cmdline()))]
-    assert tasks
-    for pid in tasks:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    killed, deadline = 0, time.monotonic() + 300
+    while not killed:  # while `ready` is deferred it has none: then it is the one that goes on after it
+        assert time.monotonic() < deadline
+        for pid in project.processes(project.airflow_parts()["airflow.scheduler"].session):
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if TASK.match(" ".join(psutil.Process(pid).cmdline())):
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+        time.sleep(0.2)
 
 
 def assert_one_server(project: Project) -> None:
