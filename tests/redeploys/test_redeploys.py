@@ -1,0 +1,93 @@
+"""A change that makes it slower, and an engine that hangs, for real: Airflow, Ray, vLLM and a tiny model."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from testbed.project import ROOT, SHARED, Project, changed, open_project, sharing_environment
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+USERS = 3
+SLOWER = '{"serve_args": {"max-num-seqs": 2}}'
+"""Two of three users are served at a time: a third less of throughput."""
+
+CHANGES = {
+    "name: demo": "name: redeploys",
+    "source: .slipway/shared/SmolLM2-135M-Instruct": f"source: {SHARED}/tiny-qwen3",
+    "name: smollm2-135m-instruct": "name: tiny-qwen3",
+    "gcs: 26379": "gcs: 24379",
+    "dashboard: 28265": "dashboard: 24265",
+    "block: 26400": "block: 24400",
+    "workers: 26500": "workers: 24500",
+    "port: 28000": "port: 24000\n  restart: false",
+    "max-model-len: 2048": "max-model-len: 512",
+    '{ask: "What is the capital of France?", expect: Paris}': "null",
+    "smoke:\n": "smoke:\n  temperature: 1.0\n",
+    "    - {users: 1, spawn_rate: 1}\n": "",
+    "    - {users: 4, spawn_rate: 4}\n": f"    - {{users: {USERS}, spawn_rate: {USERS}}}\n",
+}
+WATCH = "\nwatch: {restart: true}\n"
+
+
+@pytest.fixture(scope="module")
+def project(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    text = changed((ROOT / "include" / "deployments" / "demo.yaml").read_text(), CHANGES)
+    folder = sharing_environment(tmp_path_factory.mktemp("project"), serving_python)
+    with open_project(folder, "redeploys", 24080, text + WATCH) as made:
+        yield made
+
+
+def test_three_runs_make_a_history(project: Project) -> None:
+    for job in ("deploy", "benchmark", "benchmark"):
+        done = project.slipway("up", str(project.file), "--job", job)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert project.last_run().verdict == "not enough history"
+
+
+def test_one_that_is_slower_by_a_third_gives_way_to_the_last_good_one(project: Project) -> None:
+    good = project.store().promoted("redeploys")
+    assert good
+    with project.probing() as asked:
+        done = project.slipway("up", str(project.file), "--conf", SLOWER)
+    run = project.last_run()
+    print(f"{run.verdict}: {run.verdict_reason}; downtime_s {run.snapshot['downtime_s']:.1f}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert (run.state, run.verdict) == ("failed", "worse"), done.stdout
+    assert "throughput at 3 users" in run.verdict_reason
+    assert f"revision {good.revision_id} was put back" in done.stdout
+    assert project.store().promoted("redeploys") == good
+    assert project.store().current("redeploys").revision_id == good.revision_id
+    assert asked.sent[-1][2]
+
+
+def test_an_engine_that_hangs_is_found_and_started_again(project: Project) -> None:
+    before = project.served()["redeploys.vllm"]
+    [engine] = [
+        pid for pid in project.processes(before.session) if psutil.Process(pid).name().startswith("VLLM::Engine")
+    ]
+    os.kill(engine, signal.SIGSTOP)
+    with project.probing() as asked:
+        done = project.slipway("up", str(project.file), "--job", "watch")
+    run = project.last_run()
+    assert done.returncode == 1
+    assert "it was started again and serves" in done.stdout
+    assert (run.job, run.state) == ("watch", "failed")
+    assert {stage.name: stage.state for stage in project.store().stages(run.id)} == {
+        "liveness": "failed",
+        "restart": "success",
+    }
+    assert project.served()["redeploys.vllm"].session != before.session
+    assert project.processes(before.session) == []
+    assert asked.sent[-1][2]
+
+
+def test_a_look_at_an_engine_that_answers_leaves_no_run(project: Project) -> None:
+    runs = len(project.store().runs("redeploys", 100))
+    done = project.slipway("up", str(project.file), "--job", "watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(project.store().runs("redeploys", 100)) == runs
