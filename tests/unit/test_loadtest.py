@@ -11,6 +11,7 @@ import pytest
 from slipway.cli import main
 from slipway.loadgen.plan import LoadPlan
 from slipway.results import Distribution, Goodput, Measurement, Validity
+from slipway.stages.benchmark import LoadHost
 
 FILE = """
 version: 1
@@ -122,3 +123,24 @@ def test_a_search_without_limits_is_refused(
     assert main(["loadtest", file(), "--search"]) == 1
     assert "give benchmark.slo" in capsys.readouterr().err
     assert plans == []
+
+
+def test_a_server_that_asks_for_a_key_has_it_from_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys: list[str] = []
+
+    def measured(load: LoadHost, plan: LoadPlan, say: Callable[[str], None], **_: Any) -> Measurement:
+        keys.append(load.api_key)
+        return _measurement(plan, 1.0)
+
+    monkeypatch.setattr("slipway.cli.loadtest.measure_load", measured)
+    file = tmp_path / "near.yaml"
+    file.write_text(FILE.replace("{model_name: m}", "{model_name: m, api_key_connection: near_key}"))
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    assert main(["loadtest", str(file), "--users", "2"]) == 1
+    assert "export VLLM_API_KEY" in capsys.readouterr().err
+    monkeypatch.setenv("VLLM_API_KEY", "canary-canary")
+    assert main(["loadtest", str(file), "--users", "2"]) == 0
+    assert keys == ["canary-canary"]
+    assert "canary" not in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -43,7 +44,7 @@ class Test:
     def cell(self, level: Level) -> Measurement:
         """Measure one load; its files stay in a folder of its own."""
         plan = self._plan(level)
-        load = LoadHost(root=str(self.root), python=sys.executable, folder=Path(plan.folder))
+        load = LoadHost(root=str(self.root), python=sys.executable, folder=Path(plan.folder), api_key=_api_key(plan))
         port = _free_port() if self.arguments.web else None
         say = partial(self.console.print, markup=False, highlight=False, soft_wrap=True)
         say(f"{plan.folder}" + (f", Locust's page: http://127.0.0.1:{port}" if port else ""))
@@ -88,6 +89,15 @@ def loadtest(arguments: argparse.Namespace) -> int:
     if arguments.search:
         _show_goodput(console, spec, cells)
     return 1 if any(cell.validity is Validity.INVALID for cell in cells) and not arguments.search else 0
+
+
+def _api_key(plan: LoadPlan) -> str:
+    """The server's key, by the variable of the shell that the plan names. Raises SpecError where that is not set."""
+    key = os.environ.get(plan.api_key_env, "") if plan.api_key_env else ""
+    if plan.api_key_env and not key:
+        hint = f"export {plan.api_key_env}, the password of serve.api_key_connection"
+        raise SpecError("this server asks for an API key", hint=hint)
+    return key
 
 
 def _levels(test: Test) -> Iterator[Measurement]:

@@ -32,6 +32,7 @@ from slipway.errors import SpecError
 from slipway.hosts import LocalHost
 from slipway.spec import DeploymentSpec, DeployOverrides, load_deployment, parse_overrides
 from slipway.spec.load import project_folder
+from slipway.spec.serving import KEY_VARIABLE
 
 Say = Callable[[str], None]
 
@@ -125,7 +126,9 @@ def _show_where(say: Say, login: Login, spec: DeploymentSpec, *, serves: bool) -
         asked = {"role": "user", "content": "What is the capital of France?"}
         body = json.dumps({"model": spec.serve.model_name, "messages": [asked]})
         say(f"Endpoint: {spec.endpoint}/v1  model {spec.serve.model_name}")
-        say(f"          curl -s {spec.endpoint}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'")
+        key = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if spec.serve.api_key_connection else ""
+        header = f"-H 'Content-Type: application/json'{key}"
+        say(f"          curl -s {spec.endpoint}/v1/chat/completions {header} -d '{body}'")
         say("Stop:     make down")
 
 

@@ -30,9 +30,10 @@ class Role:
 
     ``steps`` run one after the other. A ``server`` has one step, and any end of it that was not asked for is a failure.
     ``labels`` say whose it is; they are not part of its identity. A job that has ended well is done for good, unless it
-    says that it runs ``again``. ``drain_s`` is how long it takes to end of itself once it was told to. ``causes`` of an
-    end each have ``id``, ``pattern`` (of the log) and ``times`` that a restart may help. ``liveness`` has the requests
-    ``completion``, ``metrics`` and ``health``, and the ``signs`` of life in the metrics.
+    says that it runs ``again``. ``env_file`` is a file on the host, mode 0600, with variables that nobody may see: its
+    path is part of the identity, what it holds is not. ``drain_s`` is how long it takes to end of itself once it was
+    told to. ``causes`` of an end each have ``id``, ``pattern`` (of the log) and ``times`` that a restart may help.
+    ``liveness`` has the requests ``completion``, ``metrics`` and ``health``, and the ``signs`` of life in the metrics.
     """
 
     name: str
@@ -43,13 +44,15 @@ class Role:
     causes: Sequence[Mapping[str, object]] = ()
     liveness: Mapping[str, object] | None = None
     again: bool = False
+    env_file: str | None = None
     drain_s: int = 0
     ports: tuple[int, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Names what runs: two roles with the same steps have the same digest."""
-        return hashlib.sha256(json.dumps(self._steps(), sort_keys=True).encode()).hexdigest()[:12]
+        named = [*self._steps(), *([{"env_file": self.env_file}] if self.env_file else [])]
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:12]
 
     def request(self, root: str) -> dict[str, object]:
         return {
@@ -60,6 +63,7 @@ class Role:
             "steps": self._steps(),
             "server": self.server,
             "again": self.again,
+            "env_file": self.env_file,
             "ready": {"url": self.ready_url} if self.ready_url else None,
             "restart": {**RESTART, "causes": list(self.causes)} if self.restart else None,
             "liveness": {**self.liveness, **LIVENESS} if self.liveness else None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from slipway.spec import DeploymentSpec
+from slipway.spec import DeploymentSpec, Layout
+from slipway.spec.serving import KEY_VARIABLE
 
 Request = dict[str, object]
 
@@ -12,7 +13,7 @@ def health(spec: DeploymentSpec) -> Request:
 
 
 def models(spec: DeploymentSpec) -> Request:
-    return _get(spec, "/v1/models")
+    return {**_get(spec, "/v1/models"), **_key(spec)}
 
 
 def metrics(spec: DeploymentSpec) -> Request:
@@ -42,4 +43,12 @@ def _get(spec: DeploymentSpec, path: str) -> Request:
 
 def _post(spec: DeploymentSpec, path: str, body: dict[str, object]) -> Request:
     named = {"model": spec.serve.model_name, **body}
-    return {"method": "POST", "url": f"{spec.endpoint}{path}", "json": named, "timeout_s": spec.smoke.timeout_s}
+    asked = {"method": "POST", "url": f"{spec.endpoint}{path}", "json": named, "timeout_s": spec.smoke.timeout_s}
+    return {**asked, **_key(spec)}
+
+
+def _key(spec: DeploymentSpec) -> Request:
+    """Where the head finds the server's key, which no request of ours holds. vLLM asks for it below /v1 alone."""
+    if spec.serve.api_key_connection is None:
+        return {}
+    return {"bearer": {"env_file": Layout(spec.root).api_key(spec.name), "name": KEY_VARIABLE}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import paramiko
 
 LOCAL = "local"
+SHORTEST_KEY = 8
+API_KEY = re.compile(rf"[!-~]{{{SHORTEST_KEY},}}")
 
 
 @contextmanager
@@ -24,7 +27,14 @@ def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None], *, pa
     Raises HostError for hosts that cannot be reached or prepared, naming each; ``partial`` opens the others instead.
     """
     hosts = {host.name: _host(host) for host in spec.hosts}
-    site = Site(spec=spec, hosts=hosts, lock=lock, say=say, hub_token=lambda: _hub_token(spec))
+    site = Site(
+        spec=spec,
+        hosts=hosts,
+        lock=lock,
+        say=say,
+        hub_token=lambda: _password("weights.token_connection", spec.weights.token_connection, "the hub's token"),
+        api_key=lambda: _api_key(spec),
+    )
     try:
         if partial:
             yield site.within_reach()
@@ -43,22 +53,31 @@ def _host(spec: HostSpec) -> Host:
     return SSHHost(spec.name, lambda: _connected(spec))
 
 
-def _hub_token(spec: DeploymentSpec) -> str:
-    """The password of the Airflow connection ``weights.token_connection``. Raises SpecError where there is none."""
+def _api_key(spec: DeploymentSpec) -> str:
+    """The server's key. Raises SpecError for one that no header can hold, or that is too short to be known again."""
+    place, name = "serve.api_key_connection", spec.serve.api_key_connection
+    key = _password(place, name, "the server's API key")
+    if name and not API_KEY.fullmatch(key):
+        hint = f"at least {SHORTEST_KEY} letters, digits or signs, without a space: `openssl rand -hex 32`"
+        raise SpecError(f"{place}: the password of {name!r} is no API key", hint=hint)
+    return key
+
+
+def _password(place: str, name: str | None, what: str) -> str:
+    """The password of an Airflow connection that the file names at ``place``. Raises SpecError where there is none."""
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
-    name = spec.weights.token_connection
     try:
-        token = Connection.get(name).password if name else ""
+        password = Connection.get(name).password if name else ""
     except (AirflowException, AirflowRuntimeError) as error:
         raise SpecError(
-            f"weights.token_connection: no Airflow connection {name!r}: {error}",
-            hint="add it, the token as its password",
+            f"{place}: no Airflow connection {name!r}: {error}",
+            hint=f"add it, with {what} as its password",
         ) from error
-    if name and not token:
-        raise SpecError(f"weights.token_connection: {name!r} has no password", hint="put the hub's token there")
-    return token or ""
+    if name and not password:
+        raise SpecError(f"{place}: {name!r} has no password", hint=f"put {what} there")
+    return password or ""
 
 
 def _connected(spec: HostSpec) -> paramiko.SSHClient:

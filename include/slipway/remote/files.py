@@ -32,6 +32,13 @@ def write(request: Request) -> dict[str, Any]:
     return {"changed": True}
 
 
+def compare(request: Request) -> dict[str, Any]:
+    """Whether a file is just as :func:`write` would leave it: what it holds is not told."""
+    path = _path(request, "path")
+    same = _is(path, request.text("text").encode(), _mode(request))
+    return {"exists": os.path.lexists(path), "same": same}
+
+
 def read(request: Request) -> dict[str, Any]:
     """The first ``limit`` bytes of a file; one that is not there is an answer, not an error."""
     path = _path(request, "path")
@@ -145,4 +152,4 @@ def _mode(request: Request) -> int:
     return int(text, 8)
 
 
-VERBS: Mapping[str, Any] = {"link": link, "read": read, "remove": remove, "write": write}
+VERBS: Mapping[str, Any] = {"compare": compare, "link": link, "read": read, "remove": remove, "write": write}

@@ -21,6 +21,7 @@ class Layout:
         root/caches                    what vLLM has compiled, keyed by vLLM itself
         root/agents/<role>/            one folder a supervised process: state, lock, log
         root/deployments/<name>/       what one deployment keeps: Ray's token
+        root/keys/<name>.json          the API key of a server, and of a load generator while it runs
         root/ray/<name>                Ray's folder for sockets and logs
     """
 
@@ -49,6 +50,10 @@ class Layout:
 
     def hub_token(self, deployment: str) -> str:
         return f"{self.root}/deployments/{deployment}/hub.token"
+
+    def api_key(self, owner: str) -> str:
+        """The API key as a variable in JSON: of the server of a deployment, or of the role of a load generator."""
+        return f"{self.root}/keys/{owner}.json"
 
     def ray_token(self, deployment: str) -> str:
         return f"{self.root}/deployments/{deployment}/ray.token"

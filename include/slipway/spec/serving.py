@@ -23,7 +23,7 @@ OWN_ARGUMENTS = {
     "headless": "serve.backend",
     "shutdown-timeout": "serve.drain_s",
     "load-format": "(always safetensors)",
-    "api-key": "(never on a command line)",
+    "api-key": "serve.api_key_connection",
 }
 """vLLM arguments that other fields of the file decide, and which."""
 
@@ -44,6 +44,9 @@ DENIED_ARGUMENTS = {
     "grpc": "the server must speak HTTP",
 }
 """vLLM arguments that are refused, and why."""
+
+KEY_VARIABLE = "VLLM_API_KEY"
+"""The variable by which vLLM has its API key, and by which the load generator has it."""
 
 TRUSTS_CODE = "trust-remote-code"
 """The argument of vLLM that runs Python files of the model."""
@@ -133,6 +136,10 @@ class ServeSpec(Part):
     switch, `false` its `--no-` form. That vLLM's own parser checks them before a server is stopped for them."""
     env: dict[EnvName, str] = Field(default_factory=dict)
     """Variables for vLLM and its workers on every host."""
+    api_key_connection: str | None = None
+    """An Airflow connection whose password is the API key that clients must send, as vLLM's own `--api-key`: at least 8
+    letters, digits or signs, no space. It lies in a file on the head (mode 0600) and on no command line. Another key
+    there restarts the server at the next deploy. Without it whoever reaches the server may ask it."""
     ready_timeout_s: Seconds = 1800
     """How long the server may take until it answers a completion."""
     no_progress_s: Seconds = 300

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,19 +21,26 @@ from slipway.results.parquet import keep_requests
 from slipway.results.plan import Trace
 from slipway.results.repeats import middle, with_repeats
 from slipway.results.shape import Step
-from slipway.spec import DeploymentSpec, Level
+from slipway.spec import DeploymentSpec, Layout, Level
+from slipway.spec.serving import KEY_VARIABLE
+from slipway.stages import api_key
 from slipway.stages.gpu_watch import GpuWatch
 from slipway.stages.job import finish
+from slipway.stages.secret_file import secret_there
 from slipway.stages.site import Say, Site, prepare, starting, told
 
 
 @dataclass(frozen=True)
 class LoadHost:
-    """Where the load is made. ``root`` is the agent's folder there, ``python`` has Locust, ``folder`` gets the rows."""
+    """Where the load is made. ``root`` is the agent's folder there, ``python`` has Locust, ``folder`` gets the rows.
+
+    ``api_key`` goes with each request where the plan asks for one; it lies in a file there while the load is made.
+    """
 
     root: str
     python: str
     folder: Path
+    api_key: str = field(default="", repr=False)
     host: Host = field(default_factory=lambda: LocalHost("load"))
 
 
@@ -41,6 +49,7 @@ def converge(site: Site, load: LoadHost, level: Level) -> Measurement:
 
     Of several the middle one stands for all, and its files are those of the level.
     """
+    load = replace(load, api_key=site.api_key())
     count = site.spec.benchmark.repeats
     if count == 1:
         return _measure_once(site, load, level)
@@ -74,23 +83,35 @@ def measure_load(
     nobody waits for any more is stopped, too.
     """
     job = locust.cell(load.python, plan, web_port)
-    _start_anew(load, job)
-    allowed_s = sum(step.timeout_s for step in job.steps)
-    try:
-        hint = f"its files are in {load.folder}"
-        finish(load.host, load.root, job.name, allowed_s, say=say, hint=hint, meanwhile=meanwhile)
-    except KeyboardInterrupt:
-        kit.reply(load.host.run(agent.stop(load.root, job.name)))
-        raise
-    except StageError as error:
-        raise LoadTestFailed(f"the load generator failed: {error}") from error
+    prepare(load.host, load.root)
+    with _key_there(load, job) as keyed:
+        _start_anew(load, keyed)
+        allowed_s = sum(step.timeout_s for step in job.steps)
+        try:
+            hint = f"its files are in {load.folder}"
+            finish(load.host, load.root, job.name, allowed_s, say=say, hint=hint, meanwhile=meanwhile)
+        except KeyboardInterrupt:
+            kit.reply(load.host.run(agent.stop(load.root, job.name)))
+            raise
+        except StageError as error:
+            raise LoadTestFailed(f"the load generator failed: {error}") from error
     measured = measure(load.folder, plan)
     keep_requests(load.folder)
     return measured
 
 
+@contextmanager
+def _key_there(load: LoadHost, job: Role) -> Iterator[Role]:
+    """The job with its file of secret variables, which is there for as long as this lasts; without a key as it is."""
+    if not load.api_key:
+        yield job
+        return
+    path = Layout(load.root).api_key(job.name)
+    with secret_there(load.root, [load.host], path, api_key.text(load.api_key)):
+        yield replace(job, env_file=path)
+
+
 def _start_anew(load: LoadHost, job: Role) -> None:
-    prepare(load.host, load.root)
     for command in (agent.stop(load.root, job.name), agent.start(load.root, job)):
         kit.reply(load.host.run(command))
 
@@ -102,6 +123,7 @@ def load_plan(spec: DeploymentSpec, level: Level, folder: Path) -> LoadPlan:
         base_url=benchmark.url or spec.endpoint,
         ca_file=benchmark.ca_file,
         model=spec.serve.model_name,
+        api_key_env=KEY_VARIABLE if spec.serve.api_key_connection else None,
         endpoint=benchmark.endpoint,
         prompt_tokens=benchmark.prompt_tokens,
         output_tokens=benchmark.output_tokens,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from slipway.commands import kit, python_env
 from slipway.spec import DeploymentSpec, Layout
-from slipway.stages import environment, network, ray_cluster, serve, weights
+from slipway.stages import api_key, environment, network, ray_cluster, serve, weights
+from slipway.stages.api_key import NO_KEY, KeyFile
 from slipway.stages.site import Action, Plan
 
 
@@ -21,12 +22,19 @@ def planned(spec: DeploymentSpec, lock: str) -> Iterator[tuple[str, Action]]:
         "weights": weights.plan(spec, {}, interpreter),
         "ray_cluster": ray_cluster.plan(spec, interpreter, ray_cluster.Seen(), fresh_token=""),
         "network": network.plan(spec, interpreter),
-        "serve": serve.plan(spec, server, {}),
+        "serve": serve.plan(spec, server, {}, _key(spec)),
     }
     for stage, rounds in stages.items():
         for actions in rounds:
             for action in actions:
                 yield stage, action
+
+
+def _key(spec: DeploymentSpec) -> KeyFile:
+    """The key itself is known to a run alone."""
+    if spec.serve.api_key_connection is None:
+        return NO_KEY
+    return KeyFile(api_key.text("the password of that connection"), as_wanted=False)
 
 
 def _prepare(spec: DeploymentSpec) -> Plan:

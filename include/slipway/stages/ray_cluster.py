@@ -17,7 +17,7 @@ from slipway.facts.role import RoleState, last_lines, role
 from slipway.hosts import Host, on_each
 from slipway.shell import Command
 from slipway.spec import DeploymentSpec, HostSpec, Layout
-from slipway.stages import serve
+from slipway.stages import secret_file, serve
 from slipway.stages.site import Action, Outcome, Plan, Site, act, ends_service, starting
 
 LOOK_EVERY_S = 1.0
@@ -206,5 +206,4 @@ def _token(site: Site, host: Host) -> str:
 
 
 def _write_token(spec: DeploymentSpec, token: str) -> Command:
-    request = {"path": Layout(spec.root).ray_token(spec.name), "text": token, "mode": 0o600}
-    return kit.call(spec.root, "files", "write", request, secret=True)
+    return secret_file.write(spec.root, Layout(spec.root).ray_token(spec.name), token)

@@ -18,7 +18,8 @@ from slipway.facts.vllm import refused_argument
 from slipway.hosts import on_each
 from slipway.results.prometheus import COUNTERS, KV_USE
 from slipway.spec import DeploymentSpec, HostSpec
-from slipway.stages import model_store
+from slipway.stages import api_key, model_store
+from slipway.stages.api_key import NO_KEY, KeyFile
 from slipway.stages.site import Action, Outcome, Plan, Site, act, ends_service, starting
 from slipway.stages.weights import model_path
 
@@ -87,12 +88,18 @@ def look(site: Site) -> Seen:
     return on_each(site.hosts.values(), lambda host: role(host, site.root, names[host.name]))
 
 
-def plan(spec: DeploymentSpec, parts: Roles, seen: Seen) -> Plan:
-    """Where one part is not as wanted, stop every part, the head's first, and start all that are wanted."""
+def plan(spec: DeploymentSpec, parts: Roles, seen: Seen, key: KeyFile = NO_KEY) -> Plan:
+    """Where one part is not as wanted, or has another API key, stop every part, the head's first, and start all that
+    are wanted. The key is changed while nothing runs: what it says is what a server that runs was started with.
+    """
     alive = {host.name: seen[host.name] for host in spec.hosts if host.name in seen and seen[host.name].alive}
-    if {name: state.digest for name, state in alive.items()} == {name: part.digest() for name, part in parts.items()}:
+    running = {name: state.digest for name, state in alive.items()}
+    as_wanted = running == {name: part.digest() for name, part in parts.items()}
+    if as_wanted and key.as_wanted:
         return
-    yield from stops(spec, alive, "it is not as wanted")
+    yield from stops(spec, alive, "its API key has changed" if as_wanted else "it is not as wanted")
+    if not key.as_wanted:
+        yield [api_key.put(spec, key)]
     yield [starting(name, spec.root, part, "start vLLM") for name, part in parts.items()]
 
 
@@ -119,7 +126,7 @@ def converge(site: Site, model: str = "") -> Outcome:
     folder = model or model_path(site)
     parts = wanted(site.spec, interpreter, folder)
     server = parts[site.spec.head.name]
-    rounds = list(plan(site.spec, parts, look(site)))
+    rounds = list(plan(site.spec, parts, look(site), api_key.look(site)))
     if not model and ends_service(rounds):
         require_accepted(site)
     if rounds and site.spec.trusts_code:

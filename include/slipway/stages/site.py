@@ -63,8 +63,9 @@ class Site:
 
     ``out_of_reach`` are hosts of the deployment that are not among ``hosts``, and why: only where a stage can do
     without them. ``on_downtime`` is called right before a server is stopped, ``on_progress`` with a host's name and how
-    far its long job is. ``hub_token`` gives the hub's token by the connection that the file names. ``commands`` are the
-    command lines that acted so far, with host and reason.
+    far its long job is. ``hub_token`` and ``api_key`` give the hub's token and the server's key by the
+    connections that the file names, empty where it names none. ``commands`` are the command lines that acted so far,
+    with host and reason.
     """
 
     spec: DeploymentSpec
@@ -74,6 +75,7 @@ class Site:
     on_downtime: Callable[[], None] = lambda: None
     on_progress: Callable[[str, str], None] = lambda _host, _line: None
     hub_token: Callable[[], str] = lambda: ""
+    api_key: Callable[[], str] = lambda: ""
     out_of_reach: Mapping[str, HostError] = field(default_factory=dict)
     commands: list[dict[str, str]] = field(default_factory=list)
 

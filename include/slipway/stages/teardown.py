@@ -11,6 +11,8 @@ from slipway.facts.machine import gpu_memory, taken_ports
 from slipway.facts.role import RoleState, roles
 from slipway.hosts import Host, on_each
 from slipway.spec import DeploymentSpec, HostSpec, Layout
+from slipway.stages import api_key
+from slipway.stages.api_key import NO_KEY
 from slipway.stages.site import Action, Outcome, Plan, Say, Site, act, prepare
 
 GPU_FLOOR_BYTES = 1 << 30
@@ -58,6 +60,8 @@ def converge(site: Site) -> Outcome:
     for error in site.out_of_reach.values():
         site.say(f"goes on without {error}")
     actions = act(site, plan(site.spec, look(site)))
+    if site.spec.head.name in site.hosts and not api_key.gone(site):
+        actions += act(site, [[api_key.put(site.spec, NO_KEY)]])
     _prove(site)
     not_reached = {name: str(error) for name, error in site.out_of_reach.items()}
     return Outcome(actions, {"left": [], "stopped": sorted(site.hosts), "not_reached": not_reached})

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from slipway.commands import kit, python_env
+from slipway.commands import python_env
 from slipway.commands import weights as commands
 from slipway.commands.agent import Role
 from slipway.errors import HostUnfit, StageError
@@ -18,6 +18,7 @@ from slipway.hosts import Host, on_each
 from slipway.spec import DeploymentSpec, Layout
 from slipway.stages import environment
 from slipway.stages.job import finish
+from slipway.stages.secret_file import secret_there
 from slipway.stages.site import Action, Outcome, Plan, Site, act, starting
 from slipway.stages.staging_choice import Choice, choose
 
@@ -70,23 +71,12 @@ def _tokens_there(site: Site, lacking: list[Host]) -> Iterator[Site]:
     with ExitStack() as stack:
         if weights.stripe and len(lacking) > 1:
             path = layout.stripe_token(site.spec.name)
-            stack.enter_context(_secret_there(site.root, lacking, path, secrets.token_hex(32)))
+            stack.enter_context(secret_there(site.root, lacking, path, secrets.token_hex(32)))
         if weights.token_connection and lacking:
             path = layout.hub_token(site.spec.name)
-            stack.enter_context(_secret_there(site.root, lacking, path, site.hub_token()))
+            stack.enter_context(secret_there(site.root, lacking, path, site.hub_token()))
             weights = weights.model_copy(update={"token_file": path})
         yield replace(site, spec=site.spec.model_copy(update={"weights": weights}))
-
-
-@contextmanager
-def _secret_there(root: str, hosts: list[Host], path: str, text: str) -> Iterator[None]:
-    write = kit.call(root, "files", "write", {"path": path, "text": text, "mode": 0o600}, secret=True)
-    remove = kit.call(root, "files", "remove", {"path": path, "below": path.rpartition("/")[0]})
-    try:
-        on_each(hosts, lambda host: kit.reply(host.run(write)))
-        yield
-    finally:
-        on_each(hosts, lambda host: kit.reply(host.run(remove)))
 
 
 def _choice(site: Site, seen: Mapping[str, Weights]) -> Choice:

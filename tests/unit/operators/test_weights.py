@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 
 import pytest
@@ -81,6 +82,32 @@ def token(demo: DeploymentSpec, connection: str) -> str:
     changed = demo.weights.model_copy(update={"token_connection": connection})
     with open_site(demo.model_copy(update={"hosts": (), "weights": changed}), "", print) as site:
         return site.hub_token()
+
+
+def api_key(demo: DeploymentSpec, connection: str | None) -> str:
+    changed = demo.serve.model_copy(update={"api_key_connection": connection})
+    with open_site(demo.model_copy(update={"hosts": (), "serve": changed}), "", print) as site:
+        return site.api_key()
+
+
+def test_the_servers_key_is_a_connections_password(store, context, monkeypatch):
+    demo = store.spec(store.runs("demo")[0].revision_id)
+    for name, password in {
+        "KEY": "sk-canary!",
+        "SHORT": "canary",
+        "SPACE": "a canary sings",
+        "LINE": "canary\ncanary",
+    }.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps({"conn_type": "generic", "password": password}))
+    assert (api_key(demo, "key"), api_key(demo, None)) == ("sk-canary!", "")
+    for name in ("short", "space", "line"):
+        with pytest.raises(
+            SpecError, match=f"serve.api_key_connection: the password of '{name}' is no API key"
+        ) as refused:
+            api_key(demo, name)
+        assert "canary" not in str(refused.value)
+    with pytest.raises(SpecError, match=r"serve\.api_key_connection: no Airflow connection 'none'"):
+        api_key(demo, "none")
 
 
 def test_the_hubs_token_is_a_connections_password(store, context, monkeypatch):

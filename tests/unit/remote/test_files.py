@@ -19,6 +19,17 @@ def mode(path) -> int:
     return path.stat().st_mode & 0o777
 
 
+def test_compare_tells_whether_a_file_is_so_and_not_what_it_holds(tmp_path):
+    path = tmp_path / "key"
+    wanted = {"path": path, "text": "a key", "mode": 0o600}
+    assert ask("compare", **wanted) == {"exists": False, "same": False}
+    ask("write", **wanted)
+    assert ask("compare", **wanted) == {"exists": True, "same": True}
+    assert ask("compare", **{**wanted, "text": "another"}) == {"exists": True, "same": False}
+    path.chmod(0o644)
+    assert ask("compare", **wanted) == {"exists": True, "same": False}
+
+
 class TestWrite:
     def test_makes_parents_and_changes_only_what_differs(self, tmp_path):
         path = tmp_path / "a" / "b" / "file"

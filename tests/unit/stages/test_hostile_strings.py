@@ -39,7 +39,7 @@ hosts:
 environment: {lock: cpu, python: python3.11, fallback_indexes: [https://wheels.example/simple], wheelhouse: /w}
 weights: {source: /shared/tiny, name: tiny, allow_pickle: [a.bin]}
 ray: {temp_dir: /tmp/r, dashboard_host: 127.0.0.1}
-serve: {model_name: tiny, host: 10.0.0.1, tensor_parallel: 4, env: {VLLM_X: y},
+serve: {model_name: tiny, host: 10.0.0.1, tensor_parallel: 4, env: {VLLM_X: y}, api_key_connection: k,
         args: {chat-template: x, lora-modules: [a]}}
 smoke: {question: {ask: Capital of France?, expect: Paris}}
 benchmark: {levels: [{users: 1}]}

@@ -12,7 +12,8 @@ from slipway.commands import weights as weights_commands
 from slipway.errors import SpecError
 from slipway.facts.role import RoleState
 from slipway.facts.weights import Weights
-from slipway.stages import environment, model_store, ray_cluster, serve, teardown, weights
+from slipway.stages import api_key, environment, model_store, ray_cluster, serve, teardown, weights
+from slipway.stages.api_key import NO_KEY
 from slipway.stages.site import Site
 
 LOCK = "vllm==0.33.0\nray==2.60.0\n"
@@ -276,6 +277,7 @@ class TestServe:
         words, seen = [], self.seen(self.parts(spec), a=digest)
         monkeypatch.setattr(serve, "model_path", lambda site: "/m/tiny")
         monkeypatch.setattr(serve, "look", lambda site: seen)
+        monkeypatch.setattr(api_key, "look", lambda site: NO_KEY)
         monkeypatch.setattr(serve, "refused_argument", lambda host, interpreter, given: words.append(given))
         monkeypatch.setattr(model_store, "warm", lambda site, folder: None)
         monkeypatch.setattr(serve, "act", lambda site, rounds: len(rounds))

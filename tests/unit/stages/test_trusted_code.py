@@ -9,7 +9,8 @@ import pytest
 
 from slipway.errors import SpecError
 from slipway.shell import Command, Result
-from slipway.stages import model_store, serve
+from slipway.stages import api_key, model_store, serve
+from slipway.stages.api_key import NO_KEY
 from slipway.stages.site import Site
 
 KNOWN, OTHER = "a" * 64, "b" * 64
@@ -60,6 +61,7 @@ def test_the_very_files_may_run(spec):
 def test_it_is_asked_before_anything_is_started_or_stopped(spec, monkeypatch):
     asked = site(spec, {"m.py": KNOWN}, {})
     monkeypatch.setattr(serve, "look", lambda site: {})
+    monkeypatch.setattr(api_key, "look", lambda site: NO_KEY)
     monkeypatch.setattr(serve, "act", lambda site, rounds: pytest.fail("something was started"))
     with pytest.raises(SpecError, match="trust-remote-code"):
         serve.converge(replace(asked), "/m/tiny")

@@ -6,10 +6,8 @@ An agent that dies in between leaves nothing: the process sees the gate close, a
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +16,7 @@ from typing import NoReturn
 
 from slipway.remote.agent.marks import NAME, own_mark
 from slipway.remote.agent.wanted import Step
-from slipway.remote.refusal import Refused
-from slipway.remote.request import Request
+from slipway.remote.secret_variables import secret_variables
 
 
 @dataclass(frozen=True)
@@ -60,20 +57,9 @@ def hold(step: Step, env: Mapping[bytes, bytes], cwd: str, log: int) -> Held:
 
 def environment(step: Step, env_file: str | None) -> dict[bytes, bytes]:
     """The agent's own variables, then the step's, then the secret ones of ``env_file``. Raises Refused, OSError."""
-    added = {**step.env, **(_secrets(Path(env_file)) if env_file else {})}
+    added = {**step.env, **(secret_variables(Path(env_file)) if env_file else {})}
     mark = {NAME: own_mark()}
     return {**os.environb, **{name.encode(): value.encode() for name, value in {**added, **mark}.items()}}
-
-
-def _secrets(path: Path) -> dict[str, str]:
-    """A JSON object of variables, in a file that nobody else may read."""
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise Refused(f"env_file: {path} can be read by others; its mode must be 0600")
-    try:
-        values = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise Refused(f"env_file: {path} is not JSON") from error
-    return Request({"env_file": values}).variables("env_file")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,9 @@ from slipway.remote.evidence.secrets import SHORTEST, secret_values, struck, str
 from slipway.remote.evidence.system import environment_of, kernel_lines, nvidia_smi, processes
 from slipway.remote.probe.machine import disk
 from slipway.remote.probe.ports import port
+from slipway.remote.refusal import Refused
 from slipway.remote.request import Request
+from slipway.remote.secret_variables import secret_variables
 
 FILE_BYTES = 1 << 18
 WHOLE_BYTES = 4 << 20
@@ -25,8 +27,8 @@ def collect(request: Request) -> dict[str, Any]:
     """``files`` by name, each at most ``file_bytes``, all together 4 MiB at most; later ones are ``left_out``.
 
     ``deployment`` says whose roles, ``variables`` what its server is given, ``ray_folder`` where its Ray writes,
-    ``token_file`` what must not be shown, ``since`` (seconds since 1970) how old a line of the kernel or a log of Ray
-    may be.
+    ``token_file`` and ``key_file`` what must not be shown, ``since`` (seconds since 1970) how old a
+    line of the kernel or a log of Ray may be.
     """
     roles = [role for role in roles_in(folder_of(request)) if role.name.startswith(f"{request.text('deployment')}.")]
     values = _secret_values(request, roles)
@@ -67,11 +69,20 @@ def _shown(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _secret_values(request: Request, roles: list[Role]) -> set[str]:
-    """The deployment's token, and what the living processes have in variables that are named like secrets."""
+    """The deployment's token and key, and what the living processes have in variables that are named like secrets."""
     token = tail(Path(request.text("token_file")), 4096).strip()
     own = {token} if len(token) >= SHORTEST else set()
+    if key_file := request.optional_text("key_file"):
+        own |= _key_values(Path(key_file))
     sessions = [(role.state() or {}).get("session") for role in roles]
     return own.union(*(secret_values(environment_of(session)) for session in sessions if session))
+
+
+def _key_values(path: Path) -> set[str]:
+    try:
+        return secret_values(secret_variables(path))
+    except (OSError, Refused):
+        return set()
 
 
 def _json(value: Any) -> str:

@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from slipway.remote.request import Request
+from slipway.remote.secret_variables import secret_variables
 
 LONGEST_BODY = 1 << 20
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
@@ -34,12 +36,13 @@ class Question:
 
 
 def parse_question(part: Request) -> Question:
+    """A request as it was asked for; ``bearer`` says which variable of a secret file is the key that goes with it."""
     method = part.text("method", "GET")
     if method not in METHODS:
         raise part.wrong("method", f"{method!r} is none of {', '.join(METHODS)}")
     content = part.get("json")
     body = None if content is None else json.dumps(content).encode()
-    headers = part.variables("headers")
+    headers = {**part.variables("headers"), **_authorization(part)}
     if body is not None:
         headers = {"Content-Type": "application/json", **headers}
     timeout_s = part.number("timeout_s", 30, low=0.01, high=86400)
@@ -133,6 +136,17 @@ def _bounded(connection: http.client.HTTPConnection, seconds: float, cut_off: th
 def _connection(url: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     return kind(url.hostname or "", url.port, timeout=timeout_s)
+
+
+def _authorization(part: Request) -> dict[str, str]:
+    bearer = part.part("bearer")
+    if bearer is None:
+        return {}
+    name = bearer.text("name")
+    key = secret_variables(Path(bearer.text("env_file"))).get(name)
+    if not key:
+        raise bearer.wrong("name", f"{name} is not in that file")
+    return {"Authorization": f"Bearer {key}"}
 
 
 def _target(url: SplitResult) -> str:

@@ -118,6 +118,21 @@ def test_json_and_headers_are_sent(server):
     assert (said["type"], said["key"]) == ("application/json", "Bearer k")
 
 
+def test_a_key_is_read_from_a_file_that_nobody_else_may_see(server, tmp_path):
+    path = tmp_path / "key.json"
+    path.write_text('{"KEY": "k"}')
+    path.chmod(0o600)
+    bearer = {"env_file": str(path), "name": "KEY"}
+    assert json.loads(answer(f"{server}/x", method="POST", json={}, bearer=bearer)["body"])["key"] == "Bearer k"
+    with pytest.raises(Refused, match=r"bearer\.name: OTHER is not in that file"):
+        answer(server, bearer={**bearer, "name": "OTHER"})
+    path.chmod(0o640)
+    with pytest.raises(Refused, match="can be read by others"):
+        answer(server, bearer=bearer)
+    with pytest.raises(FileNotFoundError):
+        answer(server, bearer={**bearer, "env_file": str(tmp_path / "none")})
+
+
 def test_a_redirect_is_an_answer_and_no_proxy_is_used(server, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
     assert answer(f"{server}/redirect")["status"] == 302
