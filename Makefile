@@ -21,6 +21,7 @@ MODEL := $(STATE)/shared/SmolLM2-135M-Instruct
 TINY := $(STATE)/shared/tiny-qwen3
 # Tests that start no Ray and no vLLM, so two may run beside each other.
 LIGHT := tests/plugin tests/integration/cli tests/integration/hosts tests/integration/store
+WORKER := include/slipway/loadgen/requirements
 MODEL_VENV := $(STATE)/model-$(call digest,include/environments/demo-model.txt)
 
 help: ## Show this help
@@ -84,6 +85,10 @@ lock: dev ## Resolve the pins in requirements*.txt anew
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.11 \
 		--python-platform x86_64-manylinux_2_28 -c requirements.txt -c requirements-executors.txt \
 		requirements.in requirements-executors.in -o requirements-image.txt
+	{ sed '/^[^#]/,$$d' $(WORKER).txt; \
+		$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_28 -c requirements.txt $(WORKER).in; } > $(WORKER).new
+	mv $(WORKER).new $(WORKER).txt
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		-c requirements.txt requirements-dev.in -o requirements-dev.txt
 

@@ -81,13 +81,13 @@ def chunk(payload: bytes) -> bytes:
 class Server:
     """One thread, one epoll, one heap of what is due."""
 
-    def __init__(self, schedule: Schedule, port: int, log: IO[str], seed: int) -> None:
+    def __init__(self, schedule: Schedule, place: tuple[str, int], log: IO[str], seed: int) -> None:
         self.schedule, self.log, self.chance = schedule, log, random.Random(seed)
         self.epoll, self.heap, self.count = select.epoll(), [], 0
         self.generated = self.prompted = self.finished = 0
         self.socks: dict[int, socket.socket] = {}
         self.kept: dict[int, bytes] = {}
-        self.door = socket.create_server(("127.0.0.1", port), backlog=4096)
+        self.door = socket.create_server(place, backlog=4096)
         self.door.setblocking(False)
         self.door.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.epoll.register(self.door.fileno(), select.EPOLLIN)
@@ -215,6 +215,7 @@ def _length(head: bytes) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--ttft", type=float, default=0.2)
     parser.add_argument("--gap", type=float, default=0.025)
@@ -228,7 +229,7 @@ def main() -> None:
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
     with given.log.open("w", encoding="utf-8") as log:
-        server = Server(schedule, given.port, log, given.seed)
+        server = Server(schedule, (given.host, given.port), log, given.seed)
         print(server.port, flush=True)
         while not ended:
             server.turn()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slipway.cli import main
+from slipway.cli import loadtest, main
 from slipway.loadgen.plan import LoadPlan
 from slipway.results import Distribution, Goodput, Measurement, Validity
 from slipway.stages.benchmark import LoadHost
@@ -144,3 +144,23 @@ def test_a_server_that_asks_for_a_key_has_it_from_the_shell(
     assert main(["loadtest", str(file), "--users", "2"]) == 0
     assert keys == ["canary-canary"]
     assert "canary" not in capsys.readouterr().out
+
+
+def test_the_machines_of_the_file_make_load_as_well(
+    monkeypatch: pytest.MonkeyPatch, plans: list[LoadPlan], file: Callable[..., str]
+) -> None:
+    loads: list[LoadHost] = []
+    measured = loadtest.measure_load
+
+    def seen(load: LoadHost, plan: LoadPlan, say: Callable[[str], None], **more: Any) -> Measurement:
+        loads.append(load)
+        return measured(load, plan, say, **more)
+
+    monkeypatch.setattr(loadtest, "measure_load", seen)
+    assert (
+        main(["loadtest", file("  workers: [{name: load-2, address: 127.0.0.1, processes: 3}]\n"), "--users", "4"]) == 0
+    )
+    [load] = loads
+    [worker] = load.workers
+    assert (worker.spec.name, worker.spec.processes, worker.host.name) == ("load-2", 3, "load-2")
+    assert (worker.root, load.master_port) == ("/var/lib/slipway", 20008)

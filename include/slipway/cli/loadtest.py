@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +25,8 @@ from slipway.spec import DeploymentSpec, Level, load_deployment
 from slipway.spec.judging import StepSpec, TraceSpec
 from slipway.spec.load import project_folder
 from slipway.spec.overrides import SPAWN_SECONDS
-from slipway.stages.benchmark import LoadHost, load_plan, measure_load
+from slipway.stages.benchmark import LoadHost, load_plan, master_port, measure_load
+from slipway.stages.load_workers import LoadWorker
 
 FIRST_USERS, MOST_USERS = 8, 10_000
 FIRST_STEPS, MOST_STEPS = 10, 10_000
@@ -40,15 +41,17 @@ class Test:
     root: Path
     console: Console
     arguments: argparse.Namespace
+    workers: Sequence[LoadWorker] = ()
 
     def cell(self, level: Level) -> Measurement:
         """Measure one load; its files stay in a folder of its own."""
         plan = self._plan(level)
-        load = LoadHost(root=str(self.root), python=sys.executable, folder=Path(plan.folder), api_key=_api_key(plan))
-        port = _free_port() if self.arguments.web else None
+        here, port = (str(self.root), sys.executable, Path(plan.folder)), master_port(self.spec)
+        load = LoadHost(*here, api_key=_api_key(plan), workers=self.workers, master_port=port)
+        web_port = _free_port() if self.arguments.web else None
         say = partial(self.console.print, markup=False, highlight=False, soft_wrap=True)
-        say(f"{plan.folder}" + (f", Locust's page: http://127.0.0.1:{port}" if port else ""))
-        measured = measure_load(load, plan, say, web_port=port)
+        say(f"{plan.folder}" + (f", Locust's page: http://127.0.0.1:{web_port}" if web_port else ""))
+        measured = measure_load(load, plan, say, web_port=web_port)
         self.console.print(f"{measured.load}: {measured.output_tokens_per_s:.1f} output tokens/s, {measured.validity}")
         return measured
 
@@ -82,8 +85,9 @@ def loadtest(arguments: argparse.Namespace) -> int:
     """
     spec, console = load_deployment(arguments.file), Console()
     root = load_settings(project_folder(arguments.file)).state / "loadtests"
-    test = Test(spec, root, console, arguments)
-    cells = list(_search(test)) if arguments.search else list(_levels(test))
+    with _workers(spec, arguments.file) as workers:
+        test = Test(spec, root, console, arguments, workers)
+        cells = list(_search(test)) if arguments.search else list(_levels(test))
     console.print(measurements_table(f"Load test of {spec.name}", cells))
     show_notes(console, cells)
     if arguments.search:
@@ -98,6 +102,20 @@ def _api_key(plan: LoadPlan) -> str:
         hint = f"export {plan.api_key_env}, the password of serve.api_key_connection"
         raise SpecError("this server asks for an API key", hint=hint)
     return key
+
+
+@contextmanager
+def _workers(spec: DeploymentSpec, file: Path) -> Iterator[Sequence[LoadWorker]]:
+    """The file's other machines that make load, by Airflow's connections, as ``slipway weights`` finds them."""
+    if not spec.benchmark.workers:
+        yield ()
+        return
+    os.environ.setdefault("AIRFLOW_HOME", str(load_settings(project_folder(file)).home))
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    from slipway.hooks.hosts import open_load_workers
+
+    with open_load_workers(spec) as workers:
+        yield workers
 
 
 def _levels(test: Test) -> Iterator[Measurement]:

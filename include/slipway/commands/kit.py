@@ -70,17 +70,8 @@ sys.exit(main(sys.argv[1:]))
 @functools.cache
 def archive() -> bytes:
     """The kit's bytes. The same sources give the same bytes, on any machine: nothing is compressed, no time is kept."""
-    sources = dict(_sources(files("slipway").joinpath("remote"), "slipway/remote"))
-    members = {
-        "__main__.py": MAIN.encode(),
-        "slipway/__init__.py": b"",
-        **{name: sources[name] for name in sorted(sources)},
-    }
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as kit:
-        for name, data in members.items():
-            kit.writestr(_member(name), data)
-    return packed.getvalue()
+    packed = sources(files("slipway").joinpath("remote"), "slipway/remote")
+    return pack({"__main__.py": MAIN.encode(), "slipway/__init__.py": b"", **packed})
 
 
 @functools.cache
@@ -133,6 +124,20 @@ def reply(result: Result) -> dict[str, Any]:
         raise HostError(result.host, f"no answer in: {result.stdout[:300]!r}", hint="does a logout script print there?")
     missing = "can't open file" in result.stderr
     raise CommandFailed(result, hint="the kit is not on the host: install it, then ask again" if missing else "")
+
+
+def sources(folder: Traversable, name: str) -> dict[str, bytes]:
+    """Every Python file below a folder, sorted, under ``name`` instead of the folder's own path."""
+    return dict(sorted(_sources(folder, name)))
+
+
+def pack(members: Mapping[str, bytes]) -> bytes:
+    """A zip that has the same bytes for the same members."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            archive.writestr(_member(name), data)
+    return packed.getvalue()
 
 
 def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:

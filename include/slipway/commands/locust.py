@@ -13,15 +13,27 @@ from slipway.shell import Command
 REPORT_FILE = "report.html"
 """Locust's own report, in the folder of its cell."""
 
+ARRIVE_S = 60.0
+"""How long the load processes of a cell may take to reach the one that conducts it."""
+
 SPARE_S = 120.0
 """How much longer than its plan a cell may take: imports, the fork of its processes, their last reports."""
 
 
 def cell(python: str, plan: LoadPlan, web_port: int | None = None) -> Role:
     """The job of one cell: write the plan and make its prompts, then run Locust. The cell's folder names it."""
-    folder = hashlib.sha256(plan.folder.encode()).hexdigest()[:8]
-    steps = (prepare(python, plan), command(python, plan_path(plan), plan, web_port))
-    return Role(name=f"load.{folder}", steps=steps, again=True)
+    run = command(python, plan_path(plan), plan, web_port)
+    return Role(name=name(plan), steps=(prepare(python, plan), run), again=True)
+
+
+def cell_in_parts(python: str, plan: LoadPlan, web_port: int | None = None) -> tuple[Role, Role]:
+    """The same as two jobs, one after the other: between them other hosts are given the plan and its prompts."""
+    first, second = cell(python, plan, web_port).steps
+    return Role(name=name(plan), steps=(first,), again=True), Role(name=name(plan), steps=(second,), again=True)
+
+
+def name(plan: LoadPlan) -> str:
+    return f"load.{hashlib.sha256(plan.folder.encode()).hexdigest()[:8]}"
 
 
 def prepare(python: str, plan: LoadPlan) -> Command:
@@ -42,10 +54,34 @@ def command(python: str, path: str, plan: LoadPlan, web_port: int | None = None)
         *("--only-summary", "--loglevel", "WARNING", "--html", REPORT_FILE),
         *("--users", str(plan.locust_users)),
         *("--spawn-rate", f"{plan.spawn_rate if plan.users else plan.processes:g}"),
-        *(("--processes", str(plan.processes), "--expect-workers-max-wait", "60") if plan.processes > 1 else ()),
+        *(_processes(plan) if plan.processes > 1 else ()),
         *("--load-plan", path),
     )
     return Command(argv, env=_env(), cwd=plan.folder, timeout_s=plan.longest_s + SPARE_S)
+
+
+def worker(python: str, package: str, locustfile: str, plan: LoadPlan) -> Role:
+    """The load processes of another host, for its copy of the plan; they end with the process that conducts the cell.
+
+    ``package`` is where Slipway lies there, ``locustfile`` what Locust is told to load.
+    """
+    argv = (
+        *(python, "-m", "locust", "-f", locustfile, "--worker", "--loglevel", "WARNING"),
+        *("--processes", str(plan.workers[plan.host]), *_master(plan, "--master"), "--load-plan", plan_path(plan)),
+    )
+    steps = (Command(argv, env={"PYTHONPATH": package}, cwd=plan.folder),)
+    return Role(name=Path(plan.folder).name, steps=steps, again=True)
+
+
+def _processes(plan: LoadPlan) -> tuple[str, ...]:
+    """Those of this machine, and how long all of them are waited for."""
+    away = (*_master(plan, "--master-bind"), *_master(plan, "--master")) if plan.master else ()
+    return ("--processes", str(plan.own_processes), "--expect-workers-max-wait", f"{ARRIVE_S:g}", *away)
+
+
+def _master(plan: LoadPlan, flag: str) -> tuple[str, ...]:
+    host, port = plan.master or ("", 0)
+    return (f"{flag}-host", host, f"{flag}-port", str(port))
 
 
 def plan_path(plan: LoadPlan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files as package_files
 
 from slipway.commands import kit, rehearsal
@@ -40,15 +41,22 @@ def inputs(spec: DeploymentSpec, lock: str) -> list[Command]:
 def build(spec: DeploymentSpec, lock: str, indexes: tuple[str, ...]) -> Role:
     """The job that makes it. ``indexes`` are tried beside the host's own; a step that fails ends the job."""
     place = folder(spec, lock)
+    make, install, show = steps(place, spec.environment.python, lock, _sources(spec, indexes))
+    plugin = [Command((*_pip(f"{place}.files"), "--no-deps", "--no-index", _wheel(place)))] if spec.rehearsal else []
+    return Role(name=f"environment.{digest(spec, lock)}", steps=(make, install, *plugin, show))
+
+
+def steps(place: str, interpreter: str, lock: str, origin: Sequence[str] = ()) -> tuple[Command, Command, Command]:
+    """Make an environment from the lock file that lies beside its ``place``: beside it too, and shown there when whole.
+
+    ``origin`` tells pip where to look, besides its own configuration.
+    """
     beside = f"{place}.files"
-    steps = [
-        Command((spec.environment.python, "-m", "venv", "--clear", beside)),
-        Command((*_pip(beside), *_sources(spec, indexes), *_strictness(lock), "--no-deps", "-r", f"{place}.lock.txt")),
-    ]
-    if spec.rehearsal:
-        steps.append(Command((*_pip(beside), "--no-deps", "--no-index", _wheel(place))))
-    steps.append(Command(("ln", "-sfnT", beside, place)))
-    return Role(name=f"environment.{digest(spec, lock)}", steps=tuple(steps))
+    return (
+        Command((interpreter, "-m", "venv", "--clear", beside)),
+        Command((*_pip(beside), *origin, *_strictness(lock), "--no-deps", "-r", f"{place}.lock.txt")),
+        Command(("ln", "-sfnT", beside, place)),
+    )
 
 
 def program(

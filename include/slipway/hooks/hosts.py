@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from slipway.errors import HostUnfit, HostUnreachable, SpecError
 from slipway.hosts import Host, LocalHost, SSHHost
 from slipway.spec import DeploymentSpec, HostSpec
+from slipway.spec.judging import LoadWorkerSpec
+from slipway.stages.load_workers import LoadWorker
 from slipway.stages.site import Site
 
 if TYPE_CHECKING:
@@ -47,7 +49,22 @@ def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None], *, pa
                 host.close()
 
 
-def _host(spec: HostSpec) -> Host:
+@contextmanager
+def open_load_workers(spec: DeploymentSpec) -> Iterator[tuple[LoadWorker, ...]]:
+    """The machines of ``benchmark.workers``; connections are opened at their first command and closed at the end."""
+    hosts = [_host(worker) for worker in spec.benchmark.workers]
+    try:
+        yield tuple(
+            LoadWorker(worker, host, spec.root, spec.environment.wheelhouse)
+            for worker, host in zip(spec.benchmark.workers, hosts, strict=True)
+        )
+    finally:
+        for host in hosts:
+            if isinstance(host, SSHHost):
+                host.close()
+
+
+def _host(spec: HostSpec | LoadWorkerSpec) -> Host:
     if spec.connection == LOCAL:
         return LocalHost(spec.name)
     return SSHHost(spec.name, lambda: _connected(spec))
@@ -80,7 +97,7 @@ def _password(place: str, name: str | None, what: str) -> str:
     return password or ""
 
 
-def _connected(spec: HostSpec) -> paramiko.SSHClient:
+def _connected(spec: HostSpec | LoadWorkerSpec) -> paramiko.SSHClient:
     """A client of the provider's own SSH hook: keys, ports, jump hosts and host-key checks are the connection's."""
     import paramiko
     from airflow.providers.ssh.hooks.ssh import SSHHook

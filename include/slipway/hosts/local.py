@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +39,19 @@ def login_environment(environ: os._Environ[str] | dict[str, str] = os.environ) -
     own_bin = str(Path(sys.prefix) / "bin")
     folders = [folder for folder in environ.get("PATH", DEFAULT_PATH).split(":") if folder and folder != own_bin]
     return {**kept, "PATH": ":".join(folders)}
+
+
+def own_address(toward: str) -> str:
+    """This machine's own address on the way to another; nothing is sent. Raises HostUnfit where there is no way."""
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(toward, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(place)
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise HostUnfit(
+            toward, f"no way to that address: {error}", hint="correct the `address` of that host"
+        ) from error
 
 
 class LocalHost:

@@ -26,8 +26,9 @@ from slipway.results.prometheus import reading
 from slipway.results.series import SERVER_FILE, moments_ns, server_line
 
 WINDOW = "slipway_window"
+HERE = "slipway_here"
 DONE = "slipway_done"
-"""Messages between Locust's processes: here is the window, and: my share is done."""
+"""Messages between Locust's processes: here is the window; I have come; and: my share is done."""
 
 SPARE_S = 45.0
 """How much longer than its plan a load process may take to report, before it counts as lost."""
@@ -48,7 +49,8 @@ class Conductor:
         self._own = own
         self._plan = plan
         self._environment = environment
-        self._missing = plan.processes
+        self._missing = Counter({"": plan.own_processes, **plan.workers})
+        self._away = Counter(self._missing)
         self._all_done = Event()
         self._tallies: dict[str, Tally] = {}
         self._phase = "spawning"
@@ -56,13 +58,29 @@ class Conductor:
         environment.process_exit_code = UNFINISHED
 
     def begin(self) -> None:
-        """All users are there. Answers at once; the cell goes on in a greenlet of its own."""
-        gevent.spawn(self._conduct)
+        """All users are there. Answers at once; the cell goes on in a greenlet of its own, whose fault ends it."""
+        gevent.spawn(self._conduct).link_exception(lambda _: self._environment.runner.quit())
 
-    def note_done(self) -> None:
-        self._missing -= 1
-        if self._missing <= 0:
+    def note_here(self, host: str) -> None:
+        """A load process of this host is connected."""
+        self._away[host] -= 1
+
+    def note_done(self, host: str) -> None:
+        self._missing[host] -= 1
+        if not +self._missing:
             self._all_done.set()
+
+    def name_the_late(self, after_s: float) -> None:
+        """Say which load processes have not come by then; Locust gives up a moment later."""
+        gevent.sleep(after_s)
+        if +self._away:
+            late = f"{self._counted(+self._away)} did not come within {after_s:g} s"
+            print(late, file=sys.stderr)  # noqa: T201
+
+    def _counted(self, some: Counter[str]) -> str:
+        """``2 of 5 load processes (2 on load-2)``."""
+        where = ", ".join(f"{count} on {host or 'this machine'}" for host, count in some.items())
+        return f"{some.total()} of {self._plan.processes} load processes ({where})"
 
     def note_tally(self, client: str, tally: Tally) -> None:
         self._tallies[client] = tally
@@ -98,8 +116,8 @@ class Conductor:
             kept = json.dumps({"start_ns": window.start_ns, "end_ns": window.end_ns})
             Path(self._plan.folder, WINDOW_FILE).write_text(kept, encoding="utf-8")
         else:
-            lost = f"{self._missing} of {self._plan.processes} load processes did not report"
-            print(f"{lost}; were they killed for memory?", file=sys.stderr)  # noqa: T201
+            lost = f"{self._counted(+self._missing)} did not report; were they killed for memory?"
+            print(lost, file=sys.stderr)  # noqa: T201
         self._environment.process_exit_code = 0 if whole else LOST
         self._environment.runner.quit()
         if self._environment.web_ui:
@@ -122,7 +140,8 @@ class Conductor:
                     return
                 if said is None:
                     continue
-                kept.write(f"{server_line(at_ns, reading(said.decode()))}\n")
+                seen = reading(said.decode(errors="replace"))
+                kept.write(f"{server_line(at_ns, seen)}\n")
                 if moment_ns in (moments[0], moments[-1]):
                     name = METRICS_FILES[moment_ns == moments[-1]]
                     Path(self._plan.folder, name).write_bytes(said)

@@ -16,6 +16,7 @@ from gevent.event import AsyncResult, Event
 
 from slipway.loadgen.answer import Answer
 from slipway.loadgen.ask import Asking, Request, address
+from slipway.loadgen.clock import Offset
 from slipway.loadgen.prompts import load_prompts
 from slipway.loadgen.schedule import Schedule
 from slipway.loadgen.tls import open_context
@@ -41,10 +42,16 @@ Heard = Callable[[Row], None]
 
 
 class Share:
-    """Users call :meth:`take_part`; whoever conducts the cell calls :meth:`measure` with its window."""
+    """Users call :meth:`take_part`; whoever conducts the cell calls :meth:`measure` with its window.
 
-    def __init__(self, plan: LoadPlan, *, index: int = 0, heard: Heard | None = None) -> None:
+    On another host the clock is off by ``clock``; window and rows have the conducting machine's times.
+    """
+
+    def __init__(
+        self, plan: LoadPlan, *, index: int = 0, heard: Heard | None = None, clock: Offset | None = None
+    ) -> None:
         self._plan = plan
+        self._clock = clock or Offset()
         self._heard = heard
         self._transport = Transport(*address(plan.base_url), open_context(plan.base_url, plan.ca_file))
         prompts = load_prompts(plan.prompts_path)
@@ -143,14 +150,16 @@ class Share:
 
     def measure(self, window: Window) -> None:
         """Keep the process's health over the window; then let answers end, cut the rest, and close the files."""
+        window = Window(window.start_ns + self._clock.ahead_ns, window.end_ns + self._clock.ahead_ns)
         self._window.set(window)
         _sleep_until(window.start_ns)
         began = self._reading()
         _sleep_until(window.end_ns)
-        health = {name: value - began[name] for name, value in self._reading().items()}
+        health: dict[str, float | str] = {name: value - began[name] for name, value in self._reading().items()}
         self._closing.set()
         self._drain()
-        health["missed"] = self._missed
+        health |= {"missed": self._missed, "host": self._plan.host}
+        health |= {"clock_ahead_s": self._clock.ahead_ns / 1e9, "clock_bound_s": self._clock.bound_ns / 1e9}
         Path(self._plan.folder, f"clients-{os.getpid()}.json").write_text(json.dumps(health), encoding="utf-8")
 
     def _drain(self) -> None:
@@ -196,19 +205,20 @@ class Share:
         return max(answer.ended_ns + int(pause_s * 1e9), due_ns)
 
     def _row(self, user: int, request: Request, answer: Answer, due_ns: int) -> Row:
+        at = self._told_ns
         return Row(
             id=request.id,
             user=user,
             error=answer.error,
             detail=answer.detail,
             status=answer.head.status if answer.head else 0,
-            scheduled_ns=due_ns + answer.connect_us * 1000,
-            sent_ns=answer.sent_ns,
-            first_event_ns=answer.first_event_ns,
-            first_token_ns=answer.first_token_ns,
-            first_content_ns=answer.first_content_ns,
-            last_token_ns=answer.last_token_ns,
-            ended_ns=answer.ended_ns,
+            scheduled_ns=at(due_ns + answer.connect_us * 1000),
+            sent_ns=at(answer.sent_ns),
+            first_event_ns=at(answer.first_event_ns),
+            first_token_ns=at(answer.first_token_ns),
+            first_content_ns=at(answer.first_content_ns),
+            last_token_ns=at(answer.last_token_ns),
+            ended_ns=at(answer.ended_ns),
             gaps_us=answer.gaps_us,
             gap_tokens=answer.gap_tokens,
             first_tokens=answer.first_tokens,
@@ -222,7 +232,12 @@ class Share:
             asked_output_tokens=request.output_tokens,
             received_bytes=answer.received_bytes,
             connect_us=answer.connect_us,
+            host=self._plan.host,
         )
+
+    def _told_ns(self, here_ns: int) -> int:
+        """A moment by the conducting machine's clock; 0 stays 0."""
+        return here_ns - self._clock.ahead_ns if here_ns else 0
 
     def _write(self, row: Row) -> None:
         self._rows.write(f"{row.to_json()}\n")

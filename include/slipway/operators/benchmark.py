@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from slipway.errors import SpecError, StoreError
+from slipway.operators.lease import LEASE_S, leased_workers
 from slipway.operators.links import LINKS
 from slipway.operators.metrics import send_cell
 from slipway.operators.recording import Recording, recorded
@@ -49,6 +50,7 @@ class BenchmarkOperator(BaseOperator):
         """Measure and keep the level within a run, whichever task does it."""
         level = _level(recording.spec, self.load)
         folder = _folder(recording, level)
+        recording.store.take_lease(recording.run_id, leased_workers(recording.spec), "load", LEASE_S)
         cell = self._measured(recording, level, folder)
         self._record(recording, cell, folder, try_number)
         found = {"load": cell.load, "validity": cell.validity, "reasons": list(cell.reasons)}
@@ -80,12 +82,14 @@ class BenchmarkOperator(BaseOperator):
             self.log.info("raw rows and evidence removed, older than keep_rows_days: %s", ", ".join(aged))
 
     def _measured(self, recording: Recording, level: Level, folder: Path) -> Measurement:
-        from slipway.hooks.hosts import open_site
+        from slipway.hooks.hosts import open_load_workers, open_site
         from slipway.hooks.settings import artifacts_folder
         from slipway.stages import benchmark
 
-        load = benchmark.LoadHost(root=str(artifacts_folder()), python=sys.executable, folder=folder)
-        with open_site(recording.spec, "", self.log.info) as site:
+        spec, root = recording.spec, str(artifacts_folder())
+        with open_site(spec, "", self.log.info) as site, open_load_workers(spec) as workers:
+            port = benchmark.master_port(spec)
+            load = benchmark.LoadHost(root, sys.executable, folder, workers=workers, master_port=port)
             try:
                 return benchmark.converge(site, load, level)
             finally:

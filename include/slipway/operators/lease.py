@@ -31,6 +31,13 @@ def leased_hosts(spec: DeploymentSpec) -> list[str]:
     return [f"{here}/{host.address}" if host.connection == LOCAL else host.address for host in spec.hosts]
 
 
+def leased_workers(spec: DeploymentSpec) -> list[str]:
+    """The machines of ``benchmark.workers``, by address, apart from this one."""
+    from slipway.hooks.hosts import LOCAL
+
+    return [worker.address for worker in spec.benchmark.workers if worker.connection != LOCAL]
+
+
 def undisturbed(store: Store, deployment: str, what: str) -> Current:
     """What runs, while no run works on its hosts. Raises AirflowSkipException, which names the reason, else.
 

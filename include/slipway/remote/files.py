@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import stat
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from slipway.remote.request import Request
 
 PRIVATE = 0o600
 LONGEST_READ = 1 << 20
+LARGEST_PART = 64 << 20
 
 
 def write(request: Request) -> dict[str, Any]:
@@ -51,6 +54,19 @@ def read(request: Request) -> dict[str, Any]:
     with path.open("rb") as file:
         text = file.read(limit).decode(errors="replace")
     return {"exists": True, "text": text, "size": seen.st_size, "mode": f"{stat.S_IMODE(seen.st_mode):04o}"}
+
+
+def part(request: Request) -> dict[str, Any]:
+    """At most ``limit`` bytes of a file from byte ``offset`` on, compressed (zlib) and in base64, and where the next
+    part begins."""
+    path = _path(request, "path")
+    offset, limit = request.integer("offset", 0), request.integer("limit", 1 << 20, low=1, high=LARGEST_PART)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(offset)
+        data = file.read(limit)
+    packed = base64.b64encode(zlib.compress(data, 1)).decode()
+    return {"data": packed, "offset": offset + len(data), "size": size}
 
 
 def link(request: Request) -> dict[str, Any]:
@@ -152,4 +168,11 @@ def _mode(request: Request) -> int:
     return int(text, 8)
 
 
-VERBS: Mapping[str, Any] = {"compare": compare, "link": link, "read": read, "remove": remove, "write": write}
+VERBS: Mapping[str, Any] = {
+    "compare": compare,
+    "link": link,
+    "part": part,
+    "read": read,
+    "remove": remove,
+    "write": write,
+}

@@ -56,12 +56,13 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
     delivered = sum(arrived[row.id] for row in rows if row.error in ("", CUT))
     beside = _beside(folder, plan, window, delivered, server)
     client = health.figures(rows, clients, plan.users_mean, window.start_ns, window.end_ns)
+    hosts = health.figures_by_host(rows, clients, window.start_ns, window.end_ns)
     values = metric_values(good)
     ttft = distribution(values["ttft"])
     guards = [
         Guard(1 - len(clients) / plan.processes, 0.0, 0.0, "{} of the load processes left no figures"),
         *answer_guards(len(good), len(ended) - len(good), _ended_early(good, plan)),
-        *(client_guards(client, ttft) if ttft else []),
+        *(client_guards(client, ttft, hosts) if ttft else []),
         *server_guards(beside.counters, sum(arrived.values()), _known_tokens(rows, window, plan.shared_prefix_tokens)),
         *gpu_guards(beside.gpu),
     ]
@@ -71,11 +72,16 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
         measured,
         validity=validity,
         reasons=reasons,
-        client=client,
+        client={**client, **(_by_host(hosts) if plan.workers else {})},
         server={**beside.counters, **server_figures(beside.series.get("server", {}))},
         gpu=beside.gpu,
         series=beside.series,
     )
+
+
+def _by_host(hosts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The health of each host under its own name: ``cpu_share[load-2]``; the conducting machine's is ``[here]``."""
+    return {f"{name}[{host or 'here'}]": value for host, found in hosts.items() for name, value in found.items()}
 
 
 def load_window(folder: Path) -> Window:

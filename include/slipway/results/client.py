@@ -24,7 +24,8 @@ class Client:
     """One load process over the window. A read is *unstamped* where the kernel gave no receive time for it.
 
     ``clock_step_s`` is how far the wall clock was moved against the monotonic one; ``missed`` counts requests of an
-    open loop that were due inside the window and had not been begun at its end.
+    open loop that were due inside the window and had not been begun at its end. ``host`` is the other host that it ran
+    on, whose clock is ``clock_ahead_s`` ahead of the conducting machine's, known to ``clock_bound_s``.
     """
 
     cpu_s: float
@@ -33,6 +34,9 @@ class Client:
     unstamped_reads: int
     clock_step_s: float
     missed: int = 0
+    host: str = ""
+    clock_ahead_s: float = 0.0
+    clock_bound_s: float = 0.0
 
 
 def load_clients(folder: Path) -> list[Client]:
@@ -73,6 +77,37 @@ def figures(
     }
 
 
+OF_A_HOST = (
+    "requests",
+    "cpu_share",
+    "send_lag_p99_s",
+    "late_share",
+    "merged_share",
+    "unstamped_share",
+    "clock_step_s",
+    "clock_ahead_s",
+    "clock_bound_s",
+)
+"""What each host that makes load answers for; the rest is of the load as a whole."""
+
+
+def figures_by_host(
+    rows: Sequence[Row], clients: Sequence[Client], start_ns: int, end_ns: int
+) -> dict[str, dict[str, float]]:
+    """:data:`OF_A_HOST` for each host that made load, by its name, which is empty for the conducting machine."""
+    found = {}
+    for host in sorted({client.host for client in clients}):
+        own = [client for client in clients if client.host == host]
+        health = figures([row for row in rows if row.host == host], own, 0, start_ns, end_ns)
+        health["requests"] = sum(
+            row.host == host and not row.error and start_ns <= row.ended_ns < end_ns for row in rows
+        )
+        health["clock_ahead_s"] = max((client.clock_ahead_s for client in own), key=abs)
+        health["clock_bound_s"] = max(client.clock_bound_s for client in own)
+        found[host] = {name: health[name] for name in OF_A_HOST}
+    return found
+
+
 def _off_schedule(row: Row) -> bool:
     """Also one that could not be sent at all for as long, since there was no connection."""
     return (row.sent_ns or row.ended_ns) - row.scheduled_ns + row.connect_us * 1000 > OFF_SCHEDULE_NS
@@ -95,7 +130,9 @@ def _load(path: Path) -> Client:
         read = json.loads(path.read_text(encoding="utf-8"))
         counts = int(read["reads"]), int(read["unstamped_reads"])
         seconds = float(read["cpu_s"]), float(read["window_s"])
-        return Client(*seconds, *counts, float(read["clock_step_s"]), int(read.get("missed", 0)))
+        host = str(read.get("host", ""))
+        clock = float(read.get("clock_ahead_s", 0.0)), float(read.get("clock_bound_s", 0.0))
+        return Client(*seconds, *counts, float(read["clock_step_s"]), int(read.get("missed", 0)), host, *clock)
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "look at the load generator's log; run again"
         raise LoadTestFailed(f"cannot read {path}: {error!r}", hint=hint) from error

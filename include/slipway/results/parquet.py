@@ -20,7 +20,7 @@ REQUESTS_FILE = "requests.parquet"
 """Its name in the folder of its cell."""
 
 ROWS_AT_ONCE = 8192
-TEXTS = ("id", "error", "detail")
+TEXTS = ("id", "error", "detail", "host")
 LISTS = ("gaps_us", "gap_tokens")
 
 

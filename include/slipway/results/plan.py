@@ -41,6 +41,8 @@ class LoadPlan:
     ``api_key_env`` names the variable that holds the server's key; the key itself is never written. ``slo`` and
     ``price_per_hour``, of all GPUs of the deployment, are for whoever measures the cell. ``dataset`` is a file
     of conversations or prompts to ask instead of synthetic ones, ``prompts_file`` one of prompts that are ready.
+    ``workers`` are those of the ``processes`` that run on other hosts, by the host's name; they reach the conducting
+    one at ``master``, an address and a port. ``host`` is the other host that a copy of the plan is for.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -62,6 +64,9 @@ class LoadPlan:
     shape: str = ""
     spawn_rate: Annotated[float, Field(gt=0)] = 10.0
     processes: Annotated[int, Field(ge=1)] = 1
+    workers: dict[str, Annotated[int, Field(ge=1)]] = field(default_factory=dict)
+    master: tuple[str, Annotated[int, Field(ge=1, le=65535)]] | None = None
+    host: str = ""
     seconds: Annotated[float, Field(gt=0)]
     warmup_s: Annotated[float, Field(ge=0)] = 5.0
     folder: str
@@ -78,6 +83,13 @@ class LoadPlan:
             raise ValueError("give either `users` or `rate`, or a `trace`")
         if self.shared_prefix_tokens and self.shared_prefix_tokens >= self.prompt_tokens:
             raise ValueError("`shared_prefix_tokens` must be fewer than `prompt_tokens`")
+        if self.own_processes < 1 or bool(self.workers) != bool(self.master):
+            raise ValueError("`workers` are some of the `processes`, not all, and need `master`")
+
+    @property
+    def own_processes(self) -> int:
+        """Load processes on the machine that conducts the cell."""
+        return self.processes - sum(self.workers.values())
 
     @property
     def locust_users(self) -> int:

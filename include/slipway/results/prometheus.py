@@ -23,11 +23,11 @@ SAMPLED_COUNTERS = ("preemptions", "generation_tokens")
 Reading = dict[str, float]
 """What a server does at one moment, by short names: running, waiting, kv_use, preemptions, generation_tokens."""
 
-_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{.*\})?\s+(\S+)(?:\s+-?\d+)?$")
+_SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{.*\})?\s+([-+]?(?:[0-9][-+0-9.eE]*|Inf|NaN))(?:\s+-?\d+)?$")
 
 
 def parse_metrics(text: str) -> dict[str, float]:
-    """Every sample by its name, summed over its labels; a histogram's buckets are left out."""
+    """Every sample by its name, summed over its labels; a histogram's buckets are left out, and what is no sample."""
     found: dict[str, float] = {}
     for line in text.splitlines():
         match = _SAMPLE.match(line)

@@ -18,7 +18,8 @@ CUT = "cut"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A request and its answer. Times are nanoseconds since the epoch, 0 where the moment never came.
+    """A request and its answer. Times are nanoseconds since the epoch, 0 where the moment never came, by the clock of
+    the machine that conducts the cell.
 
     Receive times are the kernel's stamps, where it gives them. After the first token, each entry of ``gaps_us`` is the
     time from one read that brought tokens to the next, in microseconds; ``gap_tokens`` says how many tokens each
@@ -69,6 +70,8 @@ class Row:
     """Time to connect, where the request needed a new connection; it lies before ``sent_ns``."""
     asked_output_tokens: int = 0
     """The longest answer that was asked for; 0 in files of earlier versions."""
+    host: str = ""
+    """The other host whose load process sent it; empty for the machine that conducts the cell."""
 
     def to_json(self) -> str:
         return json.dumps({name: getattr(self, name) for name in NAMES}, separators=(",", ":"))

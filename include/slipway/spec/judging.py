@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from slipway.spec.part import Part, Seconds
+from slipway.spec.part import Name, Part, Seconds
 from slipway.spec.schedule import Cron, Zone
 
 
@@ -160,6 +160,25 @@ class SloSpec(Part):
         return self
 
 
+class LoadWorkerSpec(Part):
+    """A further machine that makes load, for more than the machine of the benchmark's task can make."""
+
+    name: Name
+    """What it is called in logs and results."""
+    connection: str = "local"
+    """As for `hosts`: the id of an Airflow `ssh` connection."""
+    address: str
+    """Its own address on the cluster network, by which the task's machine finds its own: Locust's master listens there,
+    at port `ray.ports.block` + 8, while a level is measured."""
+    processes: int = Field(default=1, ge=1, le=256)
+    """Locust processes there, at every level, beside the level's own `processes` on the task's machine."""
+    python: str = "python3.11"
+    """The interpreter there that makes the environment with Locust, for whose version its pins were resolved. It is
+    made once below `root`, from `environment.wheelhouse` where the file has one."""
+    existing: str | None = None
+    """Path of an interpreter there instead, whose environment has Locust in the same version: never changed."""
+
+
 class BenchmarkSpec(Part):
     """The load test. Each level is one cell of the result."""
 
@@ -202,6 +221,9 @@ class BenchmarkSpec(Part):
     queue: str | None = Field(default=None, min_length=1, max_length=250)
     """Airflow's queue of the tasks that make load: with the CeleryExecutor, only workers that take from it make load,
     and so on machines of their own. By default the queue of all tasks."""
+    workers: tuple[LoadWorkerSpec, ...] = Field(default=(), max_length=64)
+    """Other machines that make load too, over SSH. Each shares the users, or the rate, with all other processes; they
+    must reach the server's address. Only runs that measure hold them."""
     slo: SloSpec | None = None
     """Limits for each request: with them each cell states its goodput, the requests that kept all of them."""
 
@@ -228,6 +250,13 @@ class BenchmarkSpec(Part):
         loads = [level.load for level in self.levels]
         if len(set(loads)) != len(loads):
             raise ValueError("two levels have the same load")
+        return self
+
+    @model_validator(mode="after")
+    def _workers_differ(self) -> BenchmarkSpec:
+        names = [worker.name for worker in self.workers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"workers: name {twice[0]!r} stands twice; each needs its own")
         return self
 
 

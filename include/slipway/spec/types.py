@@ -28,6 +28,7 @@ OWN_ENV = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKE
 
 Job = Literal["preflight", "deploy", "benchmark", "watch", "sweep", "teardown"]
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
 
 
@@ -234,7 +235,7 @@ class DeploymentSpec(Part):
     @model_validator(mode="after")
     def _addresses(self) -> DeploymentSpec:
         for host in self.hosts:
-            if host.address in ("localhost", "127.0.0.1", "::1"):
+            if host.address in LOOPBACK:
                 raise ValueError(f"hosts: {host.name}: Ray replaces {host.address} by another address; use 127.0.0.2")
         return self
 
@@ -257,6 +258,15 @@ class DeploymentSpec(Part):
     def _trust(self) -> DeploymentSpec:
         if self.weights.trusted_code and not self.trusts_code:
             raise ValueError(f"weights.trusted_code: only with serve.args.{TRUSTS_CODE}")
+        return self
+
+    @model_validator(mode="after")
+    def _workers(self) -> DeploymentSpec:
+        away = [worker.name for worker in self.benchmark.workers if worker.connection != "local"]
+        if away and not self.benchmark.url and self.serve.host in LOOPBACK:
+            raise ValueError(
+                f"benchmark.workers: {away[0]} cannot reach serve.host {self.serve.host}; set either address"
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slipway.commands import agent, kit, locust
 from slipway.commands.agent import Role
+from slipway.commands.weights import STRIPE_PORT
 from slipway.errors import LoadTestFailed, StageError
 from slipway.hosts import Host, LocalHost
 from slipway.loadgen.plan import LoadPlan
@@ -26,6 +27,7 @@ from slipway.spec.serving import KEY_VARIABLE
 from slipway.stages import api_key
 from slipway.stages.gpu_watch import GpuWatch
 from slipway.stages.job import finish
+from slipway.stages.load_workers import LoadWorker, helping, shared, starts
 from slipway.stages.secret_file import secret_there
 from slipway.stages.site import Say, Site, prepare, starting, told
 
@@ -35,6 +37,7 @@ class LoadHost:
     """Where the load is made. ``root`` is the agent's folder there, ``python`` has Locust, ``folder`` gets the rows.
 
     ``api_key`` goes with each request where the plan asks for one; it lies in a file there while the load is made.
+    ``workers`` make load beside it, whom it conducts at ``master_port``.
     """
 
     root: str
@@ -42,6 +45,8 @@ class LoadHost:
     folder: Path
     api_key: str = field(default="", repr=False)
     host: Host = field(default_factory=lambda: LocalHost("load"))
+    workers: Sequence[LoadWorker] = ()
+    master_port: int = 0
 
 
 def converge(site: Site, load: LoadHost, level: Level) -> Measurement:
@@ -64,8 +69,13 @@ def converge(site: Site, load: LoadHost, level: Level) -> Measurement:
 def _measure_once(site: Site, load: LoadHost, level: Level) -> Measurement:
     load.folder.mkdir(parents=True, exist_ok=True)
     gpus, plan = GpuWatch(site, load.folder / GPUS_FILE), load_plan(site.spec, level, load.folder)
-    job = locust.cell(load.python, plan)
-    site.commands.extend(told(starting(load.host.name, load.root, job, f"make the load of {level.load}")))
+    whole = shared(plan, load.workers, load.master_port)
+    job = locust.cell(load.python, whole)
+    for action in (
+        starting(load.host.name, load.root, job, f"make the load of {level.load}"),
+        *starts(load.workers, whole),
+    ):
+        site.commands.extend(told(action))
     return measure_load(load, plan, site.say, meanwhile=gpus.look)
 
 
@@ -82,22 +92,32 @@ def measure_load(
     A load generator of an earlier try that still runs is stopped first: two of them would measure each other. One that
     nobody waits for any more is stopped, too.
     """
-    job = locust.cell(load.python, plan, web_port)
+    plan = shared(plan, load.workers, load.master_port)
+    try:
+        if load.workers:
+            first, second = locust.cell_in_parts(load.python, plan, web_port)
+            _carry_out(load, first, say)
+            with helping(load.workers, plan, say, api_key.text(load.api_key)):
+                _carry_out(load, second, say, meanwhile)
+        else:
+            _carry_out(load, locust.cell(load.python, plan, web_port), say, meanwhile)
+    except StageError as error:
+        raise LoadTestFailed(f"the load generator failed: {error}") from error
+    measured = measure(load.folder, plan)
+    keep_requests(load.folder)
+    return measured
+
+
+def _carry_out(load: LoadHost, job: Role, say: Say, meanwhile: Callable[[], None] | None = None) -> None:
     prepare(load.host, load.root)
+    allowed_s, hint = sum(step.timeout_s for step in job.steps), f"its files are in {load.folder}"
     with _key_there(load, job) as keyed:
         _start_anew(load, keyed)
-        allowed_s = sum(step.timeout_s for step in job.steps)
         try:
-            hint = f"its files are in {load.folder}"
             finish(load.host, load.root, job.name, allowed_s, say=say, hint=hint, meanwhile=meanwhile)
         except KeyboardInterrupt:
             kit.reply(load.host.run(agent.stop(load.root, job.name)))
             raise
-        except StageError as error:
-            raise LoadTestFailed(f"the load generator failed: {error}") from error
-    measured = measure(load.folder, plan)
-    keep_requests(load.folder)
-    return measured
 
 
 @contextmanager
@@ -114,6 +134,11 @@ def _key_there(load: LoadHost, job: Role) -> Iterator[Role]:
 def _start_anew(load: LoadHost, job: Role) -> None:
     for command in (agent.stop(load.root, job.name), agent.start(load.root, job)):
         kit.reply(load.host.run(command))
+
+
+def master_port(spec: DeploymentSpec) -> int:
+    """Where Locust's master listens for workers: while load is made, no weights are striped."""
+    return spec.ray.ports.block + STRIPE_PORT
 
 
 def load_plan(spec: DeploymentSpec, level: Level, folder: Path) -> LoadPlan:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from slipway.commands import locust
 from slipway.results.plan import LoadPlan, parse_load_plan
@@ -60,3 +63,49 @@ def test_the_job_of_a_cell_prepares_it_first() -> None:
     assert parse_load_plan(first.stdin) == plan
     assert second == locust.command("python", "/cells/1/plan.json", plan)
     assert not role.server
+
+
+def _shared() -> LoadPlan:
+    return _plan(processes=6, workers={"load-2": 3, "load-3": 1}, master=("10.0.0.9", 20008))
+
+
+def test_workers_are_waited_for_at_the_masters_address() -> None:
+    argv = locust.command("python", "/p", _shared()).argv
+    assert argv[argv.index("--processes") :] == (
+        *("--processes", "2", "--expect-workers-max-wait", "60"),
+        *("--master-bind-host", "10.0.0.9", "--master-bind-port", "20008"),
+        *("--master-host", "10.0.0.9", "--master-port", "20008", "--load-plan", "/p"),
+    )
+
+
+def test_the_job_of_a_worker() -> None:
+    copy = replace(_shared(), host="load-2", folder="/srv/loads/load.12.load-2")
+    role = locust.worker("/env/bin/python", "/srv/kit/l.zip", "/srv/kit/l.py", copy)
+    [step] = role.steps
+    assert (role.name, role.again, role.server) == ("load.12.load-2", True, False)
+    assert step.argv == (
+        *("/env/bin/python", "-m", "locust", "-f", "/srv/kit/l.py", "--worker", "--loglevel", "WARNING"),
+        *("--processes", "3", "--master-host", "10.0.0.9", "--master-port", "20008"),
+        *("--load-plan", "/srv/loads/load.12.load-2/plan.json"),
+    )
+    assert (step.env, step.cwd) == ({"PYTHONPATH": "/srv/kit/l.zip"}, "/srv/loads/load.12.load-2")
+
+
+def test_a_cell_in_parts_has_the_steps_of_the_whole_one() -> None:
+    whole, parts = locust.cell("python", _shared()), locust.cell_in_parts("python", _shared())
+    assert tuple(step for part in parts for step in part.steps) == whole.steps
+    assert {part.name for part in parts} == {whole.name}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"processes": 2, "workers": {"load-2": 2}, "master": ("10.0.0.9", 20008)},
+        {"processes": 2, "workers": {"load-2": 1}},
+        {"processes": 2, "master": ("10.0.0.9", 20008)},
+    ],
+)
+def test_workers_are_some_of_the_processes_and_need_a_master(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="are some of the `processes`"):
+        _plan(**wrong)
+    assert parse_load_plan(_shared().to_json()) == _shared()

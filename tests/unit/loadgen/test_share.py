@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 import pytest
 
+from slipway.loadgen.clock import Offset
 from slipway.loadgen.plan import LoadPlan
 from slipway.loadgen.prompts import Prompt, save_prompts
 from slipway.loadgen.share import IDLE_S, Share
@@ -242,3 +243,33 @@ def test_requests_that_were_due_and_never_begun_are_counted(serve: Any, wire: An
     _run(plan, 1.0)
     health = json.loads(Path(plan.folder, f"clients-{os.getpid()}.json").read_text())
     assert 5 <= health["missed"] <= 10
+
+
+def test_rows_of_another_host_have_the_conducting_machines_times(serve: Any, wire: Any, plan_for: Any) -> None:
+    server = serve(lambda call: call.send(*wire.stream(4)))
+    plan = plan_for(server.url, host="load-2", processes=2, workers={"load-2": 1}, master=("127.0.0.1", 5557))
+    ahead_ns = 3600 * 10**9
+    share = Share(plan, clock=Offset(ahead_ns, 7000))
+    users = [gevent.spawn(share.take_part)]
+    start_ns = time.time_ns() - ahead_ns
+    share.measure(Window(start_ns, start_ns + 3 * 10**8))
+    gevent.joinall(users, timeout=1, raise_error=True)
+    rows = list(load_rows(Path(plan.folder)))
+    assert len(rows) > 1
+    assert {row.host for row in rows} == {"load-2"}
+    moments = ("scheduled", "sent", "first_event", "first_token", "first_content", "last_token", "ended")
+    for row in rows:
+        assert all(0 <= getattr(row, f"{name}_ns") - start_ns < 5 * 10**9 for name in moments)
+    [path] = Path(plan.folder).glob("clients-*.json")
+    health = json.loads(path.read_text())
+    assert (health["host"], health["clock_ahead_s"], health["clock_bound_s"]) == ("load-2", 3600.0, 7e-6)
+
+
+def test_a_moment_that_never_came_stays_none(plan_for: Any) -> None:
+    plan = plan_for("http://127.0.0.1:9", host="load-2", processes=2, workers={"load-2": 1}, master=("127.0.0.1", 5557))
+    share = Share(plan, clock=Offset(5, 1))
+    user = gevent.spawn(share.take_part)
+    now = time.time_ns()
+    share.measure(Window(now, now + 10**8))
+    user.join(2)
+    assert {row.first_token_ns for row in load_rows(Path(plan.folder))} == {0}

@@ -6,8 +6,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.errors import LeaseHeld
-from slipway.operators.lease import leased_hosts
+from slipway.operators.lease import leased_hosts, leased_workers
 from slipway.operators.resolve import ResolveOperator
+from slipway.spec.judging import LoadWorkerSpec
 from slipway.store import State
 
 
@@ -218,3 +219,15 @@ def test_hosts_are_leased_by_address_and_those_without_ssh_by_their_machine_too(
     monkeypatch.setattr("platform.node", lambda: "site-a")
     both = spec.model_copy(update={"hosts": (local, far)})
     assert leased_hosts(both) == [f"site-a/{local.address}", "10.0.0.7"]
+
+
+def test_machines_that_only_make_load_are_held_apart(store, make_context):
+    context = make_context()
+    resolve(context)
+    spec = store.spec(context["ti"].xcoms["run"]["revision_id"])
+    far = LoadWorkerSpec(name="load-2", connection="ssh_load", address="10.0.0.8")
+    near = LoadWorkerSpec(name="load-3", address="127.0.0.1")
+    benchmark = spec.benchmark.model_copy(update={"workers": (far, near)})
+    with_workers = spec.model_copy(update={"benchmark": benchmark})
+    assert leased_workers(with_workers) == ["10.0.0.8"]
+    assert leased_hosts(with_workers) == leased_hosts(spec)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import zlib
 
 import pytest
 
@@ -182,3 +184,21 @@ class TestRemove:
         assert ask("remove", path=tmp_path / "root" / "x", below=tmp_path / "root") == {"changed": True}
         with pytest.raises(Refused, match="does not lie below /"):
             ask("remove", path=tmp_path / "real", below=tmp_path / "all")
+
+
+class TestPart:
+    def test_the_parts_are_the_file(self, tmp_path):
+        path, data = tmp_path / "rows", os.urandom(1000) + "ü\n".encode()
+        path.write_bytes(data)
+        found, offset, size = b"", 0, 1
+        while offset < size:
+            answer = ask("part", path=path, offset=offset, limit=300)
+            found += zlib.decompress(base64.b64decode(answer["data"]))
+            offset, size = answer["offset"], answer["size"]
+        assert (found, size) == (data, len(data))
+
+    def test_an_empty_file_has_one_empty_part(self, tmp_path):
+        path = tmp_path / "rows"
+        path.touch()
+        answer = ask("part", path=path)
+        assert (zlib.decompress(base64.b64decode(answer["data"])), answer["offset"], answer["size"]) == (b"", 0, 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import LoadTestFailed
-from slipway.results.client import Client, figures, load_clients
+from slipway.results.client import OF_A_HOST, Client, figures, figures_by_host, load_clients
 from slipway.results.rows import Row
 
 MS = 1_000_000
@@ -82,3 +82,16 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "clients-12.json").write_text(text)
     with pytest.raises(LoadTestFailed, match=r"clients-12\.json"):
         load_clients(tmp_path)
+
+
+def test_each_host_answers_for_its_own(row: Callable[..., Row]) -> None:
+    rows = [row(late_us=1100), row(host="load-2"), row(host="load-2", ended_ns=3 * SECOND)]
+    away = Client(0.4, 1.0, 10, 5, 0.0, host="load-2", clock_ahead_s=-0.2, clock_bound_s=0.001)
+    found = figures_by_host(rows, [Client(0.1, 1.0, 10, 0, 0.0), away], SECOND, 2 * SECOND)
+    assert list(found) == ["", "load-2"]
+    assert tuple(found[""]) == OF_A_HOST
+    assert [found[name]["requests"] for name in ("", "load-2")] == [1, 1]
+    assert [found[name]["late_share"] for name in ("", "load-2")] == [1.0, 0.0]
+    assert [found[name]["cpu_share"] for name in ("", "load-2")] == [0.1, 0.4]
+    assert [found[name]["unstamped_share"] for name in ("", "load-2")] == [0.0, 0.5]
+    assert (found["load-2"]["clock_ahead_s"], found["load-2"]["clock_bound_s"]) == (-0.2, 0.001)

@@ -16,6 +16,8 @@ vllm:e2e_request_latency_seconds_bucket{le="0.3"} 4.0
 vllm:e2e_request_latency_seconds_sum 2.5
 process_open_fds 44.0
 nonsense
+nonsense too
+data: {"choices":[]}
 
 """
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from slipway.results.measurement import Distribution, Validity
@@ -21,8 +19,13 @@ FIT = {
 TTFT = Distribution(100, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2)
 
 
+def _guards(figures: dict[str, float], requests: int = 100) -> list[Guard]:
+    """Of a client on one machine."""
+    return client_guards(figures, TTFT, {"": {**figures, "requests": requests}})
+
+
 def test_nothing_wrong_is_valid() -> None:
-    guards = client_guards(FIT, TTFT) + answer_guards(100, 0, 0) + server_guards({"generation_tokens": 1000}, 1005, 0)
+    guards = _guards(FIT) + answer_guards(100, 0, 0) + server_guards({"generation_tokens": 1000}, 1005, 0)
     assert judge(guards) == (Validity.VALID, ())
 
 
@@ -41,7 +44,7 @@ def test_nothing_wrong_is_valid() -> None:
 )
 def test_each_figure_of_the_client_has_two_limits(figure: str, suspect: float, invalid: float, words: str) -> None:
     for value, expected in ((suspect, Validity.SUSPECT), (invalid, Validity.INVALID)):
-        validity, reasons = judge(client_guards({**FIT, figure: value}, TTFT))
+        validity, reasons = judge(_guards({**FIT, figure: value}))
         assert validity == expected
         assert len(reasons) == 1
         assert words in reasons[0]
@@ -50,12 +53,22 @@ def test_each_figure_of_the_client_has_two_limits(figure: str, suspect: float, i
 
 @pytest.mark.parametrize(("late", "expected"), [(1, Validity.SUSPECT), (2, Validity.INVALID)])
 def test_one_late_sample_of_few_is_no_proof(late: int, expected: Validity) -> None:
-    few = dataclasses.replace(TTFT, count=12)
-    assert judge(client_guards({**FIT, "late_share": late / 12}, few))[0] == expected
+    assert judge(_guards({**FIT, "late_share": late / 12}, requests=12))[0] == expected
+
+
+def test_a_host_that_was_not_fit_is_named_whatever_the_others_were() -> None:
+    fit, unfit = {**FIT, "requests": 90}, {**FIT, "requests": 10, "cpu_share": 0.8, "late_share": 0.3}
+    assert judge(client_guards(FIT, TTFT, {"": fit, "load-2": unfit})) == (
+        Validity.INVALID,
+        (
+            "load-2: 30.0% of the first tokens were read late",
+            "load-2: a load process used 80.0% of a core; use more processes",
+        ),
+    )
 
 
 def test_without_the_kernels_times_a_cell_is_suspect_at_most() -> None:
-    assert judge(client_guards({**FIT, "unstamped_share": 1.0}, TTFT))[0] == Validity.SUSPECT
+    assert judge(_guards({**FIT, "unstamped_share": 1.0}))[0] == Validity.SUSPECT
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,16 @@ def test_all_shipped_deployments_load():
         ("{lock: cpu}", "{lock: cpu, existing: /x}", "exactly one of `lock` and `existing`"),
         ("{lock: cpu}", "{lock: ../../etc/passwd}", "environment.lock: String should match pattern"),
         ("levels: [{users: 1}]", "levels: [{users: 1}, {users: 1}]", "two levels have the same load"),
+        (
+            "levels: [",
+            "workers: [{name: w, address: 10.0.0.9}, {name: w, address: 10.0.0.8}], levels: [",
+            "benchmark: workers: name 'w' stands twice",
+        ),
+        (
+            "levels: [",
+            "workers: [{name: w, connection: w, address: 10.0.0.9}], levels: [",
+            "benchmark.workers: w cannot reach serve.host 127.0.0.1",
+        ),
         ("{users: 1}", "{users: 1, rate: 2}", "benchmark.levels.0: give either `users` or `rate`"),
         ("levels: [", "ca_file: c.pem, levels: [", "benchmark: ca_file: only beside an `https` `url`"),
         ("levels: [", "url: 'http://key@h/', levels: [", "benchmark.url: String should match pattern"),
