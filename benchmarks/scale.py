@@ -70,13 +70,15 @@ def ingest(count: int, tokens: int) -> None:
         run_id = begin(store, 0)
         plan = LoadPlan(base_url="http://h:1", model="m", users=64, seconds=10.0, output_tokens=tokens, folder=name)
         began = time.perf_counter()
+        keep_requests(folder)
+        kept = time.perf_counter()
         cell = measure(folder, plan)
         measured = time.perf_counter()
-        keep_requests(folder)
         store.record_cell(run_id, cell, name)
         seconds = time.perf_counter() - began
         assert cell.requests == count
-    each = f"measured {measured - began:.1f} s, Parquet and store {seconds - (measured - began):.1f} s"
+    parts = (kept - began, measured - kept, began + seconds - measured)
+    each = "Parquet {:.2f} s, measured {:.2f} s, store {:.2f} s".format(*parts)
     say(f"rows   {count:7} of {tokens:2} tokens {count / seconds:6.0f} rows/s ({each})  {peak_mib():6.0f} MiB")
 
 

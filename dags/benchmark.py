@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, ONCE, asset, dag_arguments, deployments, of_load
+from slipway.operators.dag import IN_TURN, ONCE, asset, dag_arguments, deployments, form_of, of_load
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import EnvironmentOperator, ReadyOperator, SmokeOperator
 
@@ -19,4 +19,5 @@ for spec in deployments():
             benchmark,
             VerdictOperator(task_id="verdict", outlets=[asset(spec)]),
         )
+    dag.params = form_of(spec, "benchmark")
     globals()[dag.dag_id] = dag

@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, LAST, ONCE, approval, asset, dag_arguments, deployments, of_load
+from slipway.operators.dag import IN_TURN, LAST, ONCE, approval, asset, dag_arguments, deployments, form_of, of_load
 from slipway.operators.redeploy import PromoteOperator, RestoreOperator
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import (
@@ -38,4 +38,5 @@ for spec in deployments():
             promote,
         )
         [environment, weights, benchmark, promote] >> RestoreOperator(task_id="restore", **LAST)
+    dag.params = form_of(spec, "deploy")
     globals()[dag.dag_id] = dag

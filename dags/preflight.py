@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, chain
 
-from slipway.operators.dag import IN_TURN, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, dag_arguments, deployments, form_of
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import PreflightOperator
 
@@ -12,4 +12,5 @@ for spec in deployments():
             ResolveOperator(task_id="resolve", deployment=spec.name, job="preflight", **IN_TURN),
             PreflightOperator(task_id="preflight", alone=True),
         )
+    dag.params = form_of(spec, "preflight")
     globals()[dag.dag_id] = dag

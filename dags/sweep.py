@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, chain
 
-from slipway.operators.dag import IN_TURN, LAST, dag_arguments, deployments, of_load
+from slipway.operators.dag import IN_TURN, LAST, dag_arguments, deployments, form_of, of_load
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import PreflightOperator
 from slipway.operators.sweep import PointOperator, SweepReportOperator, SweepRestoreOperator
@@ -18,4 +18,5 @@ for spec in deployments("sweep"):
             SweepReportOperator(task_id="report", **LAST),
             SweepRestoreOperator(task_id="restore", **LAST),
         )
+    dag.params = form_of(spec, "sweep")
     globals()[dag.dag_id] = dag

@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, chain
 
-from slipway.operators.dag import IN_TURN, dag_arguments, deployments
+from slipway.operators.dag import IN_TURN, dag_arguments, deployments, form_of
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import TeardownOperator
 
@@ -12,4 +12,5 @@ for spec in deployments():
             ResolveOperator(task_id="resolve", deployment=spec.name, job="teardown", **IN_TURN),
             TeardownOperator(task_id="teardown"),
         )
+    dag.params = form_of(spec, "teardown")
     globals()[dag.dag_id] = dag

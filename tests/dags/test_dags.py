@@ -177,6 +177,13 @@ def test_each_dag_says_what_it_is(dagbag, job):
     assert "rehearsal" not in dagbag.dags[f"deepseek-r1.{job}"].tags
 
 
+def test_a_form_is_the_dags_alone(dagbag):
+    """Airflow would keep a copy of it with each task, and copy it at every parse."""
+    forms = [dag for dag in dagbag.dags.values() if dag.params]
+    assert {dag.dag_id.rsplit(".", 1)[1] for dag in forms} == {"benchmark", "deploy", "preflight", "teardown"}
+    assert [task for dag in dagbag.dags.values() for task in dag.tasks if task.params] == []
+
+
 def test_the_form_is_prefilled_from_the_file(dagbag):
     params = dagbag.dags["deepseek-r1.deploy"].params
     assert (params["users"], params["rates"]) == ([10, 50, 100, 150], [])

@@ -15,7 +15,7 @@ from slipway.operators.form import form
 from slipway.operators.resolve import CONF
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Param
 
     from slipway.spec import DeploymentSpec
 
@@ -62,7 +62,6 @@ def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
         "description": spec.description or None,
         "doc_md": _docs(spec, docs),
         "tags": tags,
-        "params": form(CONF[job], spec) if job in CONF else {},
         "schedule": schedule(spec, job),
         "catchup": False,
         "max_active_runs": 1 if spec.when_busy == "wait" else AT_ONCE,
@@ -71,6 +70,12 @@ def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
         "deadline": deadline(spec, job),
         **_callbacks(job),
     }
+
+
+def form_of(spec: DeploymentSpec, job: str) -> dict[str, Param]:
+    """The DAG's params: what a run may change. For a DAG whose tasks are there already, since Airflow copies what a DAG
+    has then into each task that joins it."""
+    return form(CONF[job], spec)
 
 
 def of_load(spec: DeploymentSpec, title: str) -> dict[str, Any]:

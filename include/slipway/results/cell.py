@@ -23,6 +23,9 @@ from slipway.results.rows import CUT, Row
 from slipway.results.series import SERVER_FILE, Series, load_lines, server_figures, server_series
 from slipway.results.validity import Guard, answer_guards, client_guards, gpu_guards, judge, server_guards
 
+Values = Sequence[float] | Mapping[float, int]
+"""Each value, or how often it was seen."""
+
 WINDOW_FILE = "window.json"
 METRICS_FILES = ("metrics-start.txt", "metrics-end.txt")
 """The server's ``/metrics`` as the load generator read it at the window's two ends."""
@@ -108,7 +111,7 @@ def _measurement(
     window: Window,
     ended: Sequence[Row],
     delivered: int,
-    values: Mapping[str, Sequence[float]],
+    values: Mapping[str, Values],
 ) -> Measurement:
     """What the client saw, not judged yet."""
     good = [row for row in ended if not row.error]
@@ -159,11 +162,12 @@ def _beside(
     return _Beside(dict(server or load_counters(folder)), gpu, kept)
 
 
-def metric_values(good: Sequence[Row]) -> dict[str, list[float]]:
-    """TTFT, ITL, TPOT and E2E latency of successful requests, in seconds; ITL is pooled over their tokens."""
+def metric_values(good: Sequence[Row]) -> dict[str, Values]:
+    """TTFT, ITL, TPOT and E2E latency of successful requests, in seconds; ITL is pooled over their tokens, as how often
+    each was seen."""
     return {
         "ttft": [definitions.ttft_s(row) for row in good],
-        "itl": [gap for row in good if definitions.counted_exactly(row) for gap in definitions.itl_s(row)],
+        "itl": definitions.counted_itl_s(row for row in good if definitions.counted_exactly(row)),
         "tpot": [tpot for row in good if (tpot := definitions.tpot_s(row)) is not None],
         "e2e": [definitions.e2e_s(row) for row in good],
     }

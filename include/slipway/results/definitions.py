@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from slipway.results.rows import Row
 
@@ -35,6 +37,17 @@ def itl_s(row: Row) -> Iterator[float]:
         return
     for gap, tokens in zip(row.gaps_us, row.gap_tokens, strict=True):
         yield from (gap / tokens / 1e6 for _ in range(tokens))
+
+
+def counted_itl_s(rows: Iterable[Row]) -> Counter[float]:
+    """How often each ITL was seen: many gaps are the same number of microseconds."""
+    told = list(rows)
+    alone = Counter(chain.from_iterable(row.gaps_us for row in told if not row.gap_tokens))
+    counted = Counter({gap / 1e6: count for gap, count in alone.items()})
+    for row in told:
+        if row.gap_tokens:
+            counted.update(itl_s(row))
+    return counted
 
 
 def tokens_between(row: Row, start_ns: int, end_ns: int) -> int:

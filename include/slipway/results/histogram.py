@@ -6,7 +6,7 @@ They are for drawing and for merging. Percentiles never come from them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import floor, log10
 
@@ -25,8 +25,8 @@ class Histogram:
     counts: tuple[int, ...]
 
 
-def histogram(values: Iterable[float]) -> Histogram | None:
-    """Of times in seconds; None where there is none."""
+def histogram(values: Iterable[float] | Mapping[float, int]) -> Histogram | None:
+    """Of times in seconds, or of how often each was seen; None where there is none."""
     counted: Counter[int] = Counter()
     for value, count in Counter(values).items():  # many gaps are the same number of microseconds
         counted[_bucket(value)] += count

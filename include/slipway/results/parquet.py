@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import LoadTestFailed
-from slipway.results.rows import NAMES, ROWS_FILES, Row, load_rows
+from slipway.results.rows import ALL_NAMES, NAMES, ROWS_FILES, Row, load_rows
 
 if TYPE_CHECKING:
     import pyarrow
@@ -88,8 +88,10 @@ def load_requests(path: Path) -> Iterator[Row]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             names = [name for name in NAMES if name in file.schema_arrow.names]
+            if names != list(NAMES[: len(names)]):
+                raise TypeError(f"without {', '.join(ALL_NAMES.difference(names))}")
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=names):
-                yield from (Row(**row) for row in batch.to_pylist())
+                yield from map(Row, *(batch.column(name).to_pylist() for name in names))
     except (OSError, pyarrow.ArrowException, TypeError) as error:
         message = f"cannot read the requests {path}: {error}"
         raise LoadTestFailed(message, hint="it is written when a cell is measured; measure the level again") from error

@@ -103,9 +103,8 @@ def measure_load(
             _carry_out(load, locust.cell(load.python, plan, web_port), say, meanwhile)
     except StageError as error:
         raise LoadTestFailed(f"the load generator failed: {error}") from error
-    measured = measure(load.folder, plan)
     keep_requests(load.folder)
-    return measured
+    return measure(load.folder, plan)
 
 
 def _carry_out(load: LoadHost, job: Role, say: Say, meanwhile: Callable[[], None] | None = None) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -70,3 +71,10 @@ def test_a_request_that_was_never_sent_was_not_under_way(row: Make) -> None:
 def test_counted_exactly_means_as_usage_says(row: Make) -> None:
     assert definitions.counted_exactly(row())
     assert not definitions.counted_exactly(row(counted_tokens=3))
+
+
+def test_counted_gaps_are_the_gaps_of_all_rows(row: Make) -> None:
+    alone = row(gaps_us=[20_000, 20_000, 10_000], gap_tokens=[])
+    together = row(gaps_us=[20_000, 9_000], gap_tokens=[2, 3])
+    rows = [alone, together, alone]
+    assert definitions.counted_itl_s(rows) == Counter(gap for each in rows for gap in definitions.itl_s(each))

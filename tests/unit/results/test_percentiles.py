@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -45,5 +46,15 @@ def test_a_distribution_is_in_order_and_does_not_depend_on_it(values: list[float
     assert found.mean == pytest.approx(statistics.fmean(values))
 
 
+@given(st.lists(st.sampled_from([0.001, 0.002, 0.5, 3.0]), min_size=1, max_size=200))
+def test_values_that_were_counted_are_those_values(values: list[float]) -> None:
+    ordered, found = sorted(values), distribution(Counter(values))
+    assert found is not None
+    assert (found.count, found.minimum, found.maximum) == (len(values), ordered[0], ordered[-1])
+    assert (found.p50, found.p99) == (percentile(ordered, 50), percentile(ordered, 99))
+    assert found.mean == pytest.approx(statistics.fmean(values))
+
+
 def test_nothing_has_no_distribution() -> None:
     assert distribution([]) is None
+    assert distribution({}) is None
