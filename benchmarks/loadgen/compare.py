@@ -14,12 +14,13 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,6 +40,14 @@ SERVER = Path(__file__).with_name("truth_server.py")
 WARMUP_S = 4.0
 CYCLE_S = 2.2
 """How long a request of the usual schedule takes."""
+
+
+PEER_S = 400.0
+"""How long one run of a peer may take before it counts as failed."""
+
+
+class PeerFailed(Exception):
+    """A peer ended with an error, did not end, or left no result; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,9 @@ class CpuClock:
 def ours(users: int, seconds: float, options: list[str]) -> Run:
     with tempfile.TemporaryDirectory() as name, open_server(Path(name), options) as (port, stop):
         folder = Path(name)
-        save_prompts(folder / "prompts.jsonl", [Prompt(text, PROMPT_TOKENS, synthetic=True) for text in _prompts(512)])
+        save_prompts(
+            folder / "prompts.jsonl", [Prompt(text, PROMPT_TOKENS, synthetic=True) for text in random_prompts(512)]
+        )
         plan = LoadPlan(
             base_url=f"http://127.0.0.1:{port}",
             model="truth",
@@ -137,7 +148,7 @@ def ours(users: int, seconds: float, options: list[str]) -> Run:
         )
         (folder / PLAN_FILE).write_text(plan.to_json())
         command = locust.command(sys.executable, locust.plan_path(plan), plan)
-        clock = _run(list(command.argv), command.env, folder / "locust.log")
+        clock = _run(list(command.argv), command.env, folder / "locust.log", seconds + PEER_S)
         measured, window = measure(folder, plan), load_window(folder)
         truth = [each for each in stop() if window.holds(each.sent_ns[-1])]
         assert measured.ttft is not None
@@ -166,24 +177,42 @@ def peer(name: str, bin_folder: Path, tokenizer: str, users: int, seconds: float
         folder.mkdir()
         count = users * round((WARMUP_S + seconds) / CYCLE_S)
         asked = Asked(bin_folder, f"http://127.0.0.1:{port}", folder, users, count, tokenizer)
-        clock = _run(PEERS[name].argv(asked), PEERS[name].env, folder / "peer.log")
-        said = PEERS[name].said(folder)
+        clock = _run(PEERS[name].argv(asked), PEERS[name].env, folder / "peer.log", PEER_S)
+        try:
+            said = PEERS[name].said(folder)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise PeerFailed(f"it left no figures: {error!r}") from error
         truth = sorted(stop(), key=lambda each: each.arrived_ns)[-count:]
+        if not truth:
+            raise PeerFailed("the server answered no request of it")
         start_s, end_s = truth[0].arrived_ns / 1e9, max(each.sent_ns[-1] for each in truth) / 1e9
         tokens = sum(len(each.sent_ns) for each in truth)
         cpu_s = clock.between(start_s, end_s) / tokens
         return _compare(name, users, truth, said, cpu_s, tokens / (end_s - start_s), "-")
 
 
-def _run(argv: list[str], env: dict[str, str] | object, log: Path) -> CpuClock:
+def _run(argv: list[str], env: Mapping[str, str], log: Path, longest_s: float) -> CpuClock:
+    """Run a client to its end, in a session of its own, which is killed where it takes too long. Raises PeerFailed."""
     with log.open("w") as said:
-        process = subprocess.Popen(argv, env={**os.environ, **dict(env)}, cwd=log.parent, stdout=said, stderr=said)
+        process = subprocess.Popen(
+            argv, env={**os.environ, **env}, cwd=log.parent, stdout=said, stderr=said, start_new_session=True
+        )
         clock = CpuClock(process.pid)
-        code = process.wait()
-        clock.stop()
+        try:
+            code = process.wait(longest_s)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise PeerFailed(f"no end within {longest_s:g} s: {_last(log)}") from error
+        finally:
+            clock.stop()
     if code:
-        sys.exit(f"{argv[2]} ended with {code}:\n{log.read_text()[-3000:]}")
+        raise PeerFailed(f"exit code {code}: {_last(log)}")
     return clock
+
+
+def _last(log: Path) -> str:
+    return " / ".join(log.read_text(errors="replace").splitlines()[-3:])[-400:]
 
 
 def _compare(
@@ -201,7 +230,7 @@ def _compare(
     return Run(client, users, len(truth), true[0] * 1000, *errors, cpu_s_per_token * 1e6, tokens_per_s, validity)
 
 
-def _prompts(count: int) -> list[str]:
+def random_prompts(count: int) -> list[str]:
     chance = random.Random(1)
     return [" ".join(chance.choices(WORDS, k=PROMPT_TOKENS)) for _ in range(count)]
 
@@ -246,8 +275,12 @@ def main() -> None:
             runs.append(ours(users, given.seconds, given.server))
             print(json.dumps(asdict(runs[-1])), flush=True)
             for name, folder in bins.items():
-                runs.append(peer(name, folder, given.tokenizer, users, given.seconds, given.server))
-                print(json.dumps(asdict(runs[-1])), flush=True)
+                try:
+                    runs.append(peer(name, folder, given.tokenizer, users, given.seconds, given.server))
+                except PeerFailed as failed:
+                    print(json.dumps({"client": name, "users": users, "failed": str(failed)}), flush=True)
+                else:
+                    print(json.dumps(asdict(runs[-1])), flush=True)
     print(f"load average {os.getloadavg()}", flush=True)
     show(runs)
 

@@ -5,6 +5,9 @@
 
 Run it with the interpreter that has Locust, and ``include`` on PYTHONPATH. Both ask for the same numbers of users,
 prompt tokens and output tokens, with ``ignore_eos``; the peer sends as many requests as our window answered.
+
+Beside what each says stands what the peer's own list of requests gives by our definition of throughput: tokens that
+came inside a window in which all users were under way, from the first user's second request to the last one's start.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from slipway.commands import locust
 from slipway.loadgen.plan import LoadPlan
+from slipway.results import Measurement
 from slipway.results.cell import measure
 from slipway.results.vllm_bench import imported
 
@@ -43,12 +49,22 @@ class Said:
     client: str
     requests: int
     output_tokens_per_s: float
+    windowed_tokens_per_s: float
     ttft_p50_ms: float
     tpot_p50_ms: float
+    e2e_mean_ms: float
+    under_way_mean: float
     validity: str
 
 
-FIGURES = ("output_tokens_per_s", "ttft_p50_ms", "tpot_p50_ms")
+FIGURES = (
+    "output_tokens_per_s",
+    "windowed_tokens_per_s",
+    "ttft_p50_ms",
+    "tpot_p50_ms",
+    "e2e_mean_ms",
+    "under_way_mean",
+)
 
 
 def ours(given: argparse.Namespace) -> Said:
@@ -69,10 +85,17 @@ def ours(given: argparse.Namespace) -> Said:
         command = locust.command(sys.executable, locust.plan_path(plan), plan)
         _run(list(command.argv), dict(command.env), Path(folder, "locust.log"))
         found = measure(Path(folder), plan)
+    latencies = _latencies_ms(found)
+    rate, under_way = found.output_tokens_per_s, found.client["under_way_mean"]
+    validity = "; ".join([found.validity, *found.reasons])
+    return Said("slipway", found.requests, rate, rate, *latencies, under_way, validity)
+
+
+def _latencies_ms(found: Measurement) -> tuple[float, float, float]:
     assert found.ttft is not None
     assert found.tpot is not None
-    figures = (found.output_tokens_per_s, 1000 * found.ttft.p50, 1000 * found.tpot.p50)
-    return Said("slipway", found.requests, *figures, "; ".join([found.validity, *found.reasons]))
+    assert found.e2e is not None
+    return 1000 * found.ttft.p50, 1000 * found.tpot.p50, 1000 * found.e2e.mean
 
 
 def peer(given: argparse.Namespace, requests: int) -> Said:
@@ -88,11 +111,21 @@ def peer(given: argparse.Namespace, requests: int) -> Said:
         _run(argv, {"VLLM_NO_USAGE_STATS": "1"}, Path(folder, "peer.log"))
         if given.keep:
             shutil.copy(Path(folder, "peer.json"), given.keep)
-        found = imported(json.loads(Path(folder, "peer.json").read_text()))
-    assert found.ttft is not None
-    assert found.tpot is not None
-    figures = (found.output_tokens_per_s, 1000 * found.ttft.p50, 1000 * found.tpot.p50)
-    return Said("vllm bench serve", found.requests, *figures, "-")
+        result = json.loads(Path(folder, "peer.json").read_text())
+    found = imported(result)
+    rates = found.output_tokens_per_s, windowed(result, given.users)
+    under_way = sum(result["latencies"]) / result["duration"]
+    return Said("vllm bench serve", found.requests, *rates, *_latencies_ms(found), under_way, "-")
+
+
+def windowed(result: dict[str, Any], users: int) -> float:
+    """Output tokens a second of a result with lists, by our definition."""
+    starts = sorted(result["start_times"])
+    begin, end = starts[users], starts[-1]
+    moments: list[float] = []
+    for start, ttft, gaps in zip(result["start_times"], result["ttfts"], result["itls"], strict=True):
+        moments += accumulate(gaps, initial=start + ttft)
+    return sum(begin <= at < end for at in moments) / (end - begin)
 
 
 def _run(argv: list[str], env: dict[str, str], log: Path, stdin: bytes | None = None) -> None:
@@ -106,7 +139,8 @@ def _run(argv: list[str], env: dict[str, str], log: Path, stdin: bytes | None = 
 
 def show(runs: list[Said]) -> None:
     """Medians over the rounds, and how far ours are from the peer's."""
-    print("| client | output tokens/s | TTFT p50 ms | TPOT p50 ms |\n|---|---|---|---|")
+    names = ("client", "output tokens/s", "in a window", "TTFT p50 ms", "TPOT p50 ms", "E2E mean ms", "under way")
+    print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
     medians = {}
     for client in dict.fromkeys(run.client for run in runs):
         mine = [run for run in runs if run.client == client]

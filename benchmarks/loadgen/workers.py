@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from compare import PROMPT_TOKENS, SERVER, TOKENS, Answered, _prompts
+from compare import PROMPT_TOKENS, SERVER, TOKENS, Answered, random_prompts
 
 from slipway.loadgen.prompts import Prompt, save_prompts
 from slipway.results import Measurement
@@ -81,7 +81,7 @@ def measured(spec: DeploymentSpec, folder: Path) -> Measurement:
     from slipway.hooks.hosts import open_load_workers
     from slipway.stages.benchmark import LoadHost, load_plan, master_port, measure_load
 
-    save_prompts(folder / "prompts", [Prompt(text, PROMPT_TOKENS, synthetic=True) for text in _prompts(512)])
+    save_prompts(folder / "prompts", [Prompt(text, PROMPT_TOKENS, synthetic=True) for text in random_prompts(512)])
     [level] = spec.benchmark.levels
     plan = replace(load_plan(spec, Level(**level.model_dump()), folder / "cell"), prompts_file=str(folder / "prompts"))
     with open_load_workers(spec) as workers:
