@@ -87,6 +87,7 @@ OF_A_HOST = (
     "clock_step_s",
     "clock_ahead_s",
     "clock_bound_s",
+    "clock_bound_share",
 )
 """What each host that makes load answers for; the rest is of the load as a whole."""
 
@@ -104,6 +105,7 @@ def figures_by_host(
         )
         health["clock_ahead_s"] = max((client.clock_ahead_s for client in own), key=abs)
         health["clock_bound_s"] = max(client.clock_bound_s for client in own)
+        health["clock_bound_share"] = health["clock_bound_s"] / ((end_ns - start_ns) / 1e9)
         found[host] = {name: health[name] for name in OF_A_HOST}
     return found
 

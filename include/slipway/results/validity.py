@@ -65,6 +65,7 @@ def _host_guards(health: Mapping[str, float], ttft: Distribution, where: str) ->
         Guard(
             health["clock_step_s"] / ttft.p50, 0.02, 0.10, f"{where}the wall clock was moved by {{}} of the median TTFT"
         ),
+        Guard(health["clock_bound_share"], 0.01, 0.05, f"{where}its clock is known to {{}} of the window alone"),
     ]
 
 

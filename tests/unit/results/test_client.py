@@ -94,4 +94,5 @@ def test_each_host_answers_for_its_own(row: Callable[..., Row]) -> None:
     assert [found[name]["late_share"] for name in ("", "load-2")] == [1.0, 0.0]
     assert [found[name]["cpu_share"] for name in ("", "load-2")] == [0.1, 0.4]
     assert [found[name]["unstamped_share"] for name in ("", "load-2")] == [0.0, 0.5]
-    assert (found["load-2"]["clock_ahead_s"], found["load-2"]["clock_bound_s"]) == (-0.2, 0.001)
+    clock = [found["load-2"][name] for name in ("clock_ahead_s", "clock_bound_s", "clock_bound_share")]
+    assert clock == [-0.2, 0.001, 0.001]

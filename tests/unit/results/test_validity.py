@@ -15,6 +15,7 @@ FIT = {
     "off_schedule_share": 0.0,
     "unstamped_share": 0.0,
     "clock_step_s": 0.0,
+    "clock_bound_share": 0.0,
 }
 TTFT = Distribution(100, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2)
 
@@ -40,6 +41,7 @@ def test_nothing_wrong_is_valid() -> None:
         ("offered_share", 0.97, 0.8, "below what was asked"),
         ("off_schedule_share", 0.02, 0.2, "did not leave within 0.1 s of their time"),
         ("clock_step_s", 0.005, 0.03, "clock was moved"),
+        ("clock_bound_share", 0.02, 0.06, "its clock is known to"),
     ],
 )
 def test_each_figure_of_the_client_has_two_limits(figure: str, suspect: float, invalid: float, words: str) -> None:
