@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from slipway.errors import HostUnfit, HostUnreachable, SpecError
 from slipway.hosts import Host, LocalHost, SSHHost
 from slipway.spec import DeploymentSpec, HostSpec
 from slipway.spec.judging import LoadWorkerSpec
-from slipway.stages.load_workers import LoadWorker
+from slipway.stages.load_workers import LoadWorker, load_workers
 from slipway.stages.site import Site
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None], *, pa
     Raises HostError for hosts that cannot be reached or prepared, naming each; ``partial`` opens the others instead.
     """
     hosts = {host.name: _host(host) for host in spec.hosts}
+    load_hosts = {worker.name: _host(worker) for worker in spec.benchmark.workers}
     site = Site(
         spec=spec,
         hosts=hosts,
@@ -36,6 +37,7 @@ def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None], *, pa
         say=say,
         hub_token=lambda: _password("weights.token_connection", spec.weights.token_connection, "the hub's token"),
         api_key=lambda: _api_key(spec),
+        load_hosts=load_hosts,
     )
     try:
         if partial:
@@ -44,24 +46,24 @@ def open_site(spec: DeploymentSpec, lock: str, say: Callable[[str], None], *, pa
             site.prepare()
             yield site
     finally:
-        for host in hosts.values():
-            if isinstance(host, SSHHost):
-                host.close()
+        _close(hosts.values())
+        _close(load_hosts.values())
 
 
 @contextmanager
 def open_load_workers(spec: DeploymentSpec) -> Iterator[tuple[LoadWorker, ...]]:
     """The machines of ``benchmark.workers``; connections are opened at their first command and closed at the end."""
-    hosts = [_host(worker) for worker in spec.benchmark.workers]
+    hosts = {worker.name: _host(worker) for worker in spec.benchmark.workers}
     try:
-        yield tuple(
-            LoadWorker(worker, host, spec.root, spec.environment.wheelhouse)
-            for worker, host in zip(spec.benchmark.workers, hosts, strict=True)
-        )
+        yield load_workers(spec, hosts)
     finally:
-        for host in hosts:
-            if isinstance(host, SSHHost):
-                host.close()
+        _close(hosts.values())
+
+
+def _close(hosts: Iterable[Host]) -> None:
+    for host in hosts:
+        if isinstance(host, SSHHost):
+            host.close()
 
 
 def _host(spec: HostSpec | LoadWorkerSpec) -> Host:

@@ -82,14 +82,15 @@ class BenchmarkOperator(BaseOperator):
             self.log.info("raw rows and evidence removed, older than keep_rows_days: %s", ", ".join(aged))
 
     def _measured(self, recording: Recording, level: Level, folder: Path) -> Measurement:
-        from slipway.hooks.hosts import open_load_workers, open_site
+        from slipway.hooks.hosts import open_site
         from slipway.hooks.settings import artifacts_folder
         from slipway.stages import benchmark
+        from slipway.stages.load_workers import load_workers
 
-        spec, root = recording.spec, str(artifacts_folder())
-        with open_site(spec, "", self.log.info) as site, open_load_workers(spec) as workers:
-            port = benchmark.master_port(spec)
-            load = benchmark.LoadHost(root, sys.executable, folder, workers=workers, master_port=port)
+        spec, here = recording.spec, (str(artifacts_folder()), sys.executable, folder)
+        with open_site(spec, "", self.log.info) as site:
+            workers = load_workers(spec, site.load_hosts)
+            load = benchmark.LoadHost(*here, workers=workers, master_port=benchmark.master_port(spec))
             try:
                 return benchmark.converge(site, load, level)
             finally:

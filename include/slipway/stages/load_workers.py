@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,7 @@ from slipway.hosts.local import own_address
 from slipway.loadgen.plan import LoadPlan, load_load_plan
 from slipway.results.plan import PLAN_FILE
 from slipway.shell import Command
+from slipway.spec import DeploymentSpec
 from slipway.spec.judging import LoadWorkerSpec
 from slipway.stages import secret_file
 from slipway.stages.job import finish
@@ -41,6 +42,12 @@ class LoadWorker:
     @property
     def python(self) -> str:
         return load_package.python(self.root, self.spec)
+
+
+def load_workers(spec: DeploymentSpec, hosts: Mapping[str, Host]) -> tuple[LoadWorker, ...]:
+    """Those of ``benchmark.workers``, each with its open host, by name."""
+    wheelhouse = spec.environment.wheelhouse
+    return tuple(LoadWorker(each, hosts[each.name], spec.root, wheelhouse) for each in spec.benchmark.workers)
 
 
 def shared(plan: LoadPlan, workers: Sequence[LoadWorker], port: int) -> LoadPlan:

@@ -65,7 +65,7 @@ class Site:
     without them. ``on_downtime`` is called right before a server is stopped, ``on_progress`` with a host's name and how
     far its long job is. ``hub_token`` and ``api_key`` give the hub's token and the server's key by the
     connections that the file names, empty where it names none. ``commands`` are the command lines that acted so far,
-    with host and reason.
+    with host and reason. ``load_hosts`` are the machines of ``benchmark.workers``, which nothing was put on yet.
     """
 
     spec: DeploymentSpec
@@ -78,6 +78,7 @@ class Site:
     api_key: Callable[[], str] = lambda: ""
     out_of_reach: Mapping[str, HostError] = field(default_factory=dict)
     commands: list[dict[str, str]] = field(default_factory=list)
+    load_hosts: Mapping[str, Host] = field(default_factory=dict)
 
     @property
     def root(self) -> str:

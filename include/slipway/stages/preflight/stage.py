@@ -15,6 +15,7 @@ from slipway.facts.weights import Reading, Weights, reading, staged
 from slipway.hosts import Host, on_each_fit
 from slipway.results.preflight import Check, State, checks_of, failed, told, verdict
 from slipway.spec import DeploymentSpec, HostSpec, Layout
+from slipway.stages.preflight import load_hosts
 from slipway.stages.preflight.judge import judge
 from slipway.stages.preflight.seen import Seen, ports
 from slipway.stages.site import Outcome, Site
@@ -28,7 +29,8 @@ def converge(site: Site) -> Outcome:
     found, lost = on_each_fit(site.hosts.values(), lambda host: look(site, host))
     lost = {**site.out_of_reach, **lost}
     seen = [found[host.name] for host in site.spec.hosts if host.name in found]
-    checks = [*judge(seen), *(_unseen(name, error) for name, error in lost.items())]
+    unseen = [_unseen(name, error) for name, error in lost.items()]
+    checks = [*judge(seen), *unseen, *load_hosts.look(site)]
     for line in told(checks):
         site.say(line)
     passing = bool(lost) and all(error.transient for error in lost.values())
