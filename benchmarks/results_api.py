@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -20,17 +21,27 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
 
 ROOT = Path(__file__).parents[1]
 LEVELS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 DEPLOYMENTS = 10
 REVISIONS = 40
 """Of each deployment."""
-LATENCY = dict(zip(("count", "mean", "min", "p50", "p90", "p95", "p99", "max"), (640, *[0.25] * 7), strict=True))
-SNAPSHOT = {"versions": {f"package-{number}": "1.2.3" for number in range(200)}}
+METRICS = ("ttft", "itl", "tpot", "e2e")
+LATENCIES = tuple(
+    f"{metric}_{each}" for metric in METRICS for each in ("mean", "min", "p50", "p90", "p95", "p99", "max")
+)
+NOISE = random.Random(8)
+SNAPSHOT = {
+    "versions": {"python": "3.11.7", "vllm": "0.32.0", "ray": "2.60.0", "torch": "2.13.0", "driver": "580.159.04"},
+    "hosts": {"node-1": {f"fact-{number}": "as preflight found it" for number in range(150)}},
+}
 """Some 6 kB, as a run leaves it."""
 
 
@@ -111,13 +122,13 @@ def stage_row(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def cell_row(run: dict[str, Any], users: int) -> dict[str, Any]:
-    metrics = ("ttft", "itl", "tpot", "e2e")
-    latencies = {f"{metric}_{figure}": value for metric in metrics for figure, value in LATENCY.items()}
+    rate = 100.0 * users / (users + 20) * NOISE.gauss(1, 0.01)
+    latencies = {name: 0.25 * NOISE.gauss(1, 0.03) for name in LATENCIES} | {f"{each}_count": 640 for each in METRICS}
     return {
         "run_id": run["id"], "deployment": run["deployment"], "revision_id": run["revision_id"], "users": users,
         "spawn_rate": 1.0, "processes": 1, "started_at": run["started_at"], "window_s": 60.0, "requests": 640,
         "errors": {}, "prompt_tokens": 20_480, "output_tokens": 20_480, "requests_per_s": 3.5,
-        "output_tokens_per_s": 100.0 * users / (users + 20), **latencies, "validity": "valid", "reasons": [],
+        "output_tokens_per_s": rate, **latencies, "validity": "valid", "reasons": [],
         "client": {"cpu_share": 0.1}, "server": {"generation_tokens": 20_480.0}, "artifacts": "/rows", "try_number": 1,
     }  # fmt: skip
 
@@ -142,20 +153,25 @@ def measure(url: str, runs: int, asked: int) -> None:
     with open_store(url) as store:
         (newest,) = store.runs("deployment-0", 1)
         print(f"{url.split(':', maxsplit=1)[0]}: {runs} runs, {runs * len(LEVELS)} cells, {DEPLOYMENTS} deployments")
-    client = TestClient(app)
     print(f"{'route':<58}{'kB':>8}{'CPU ms':>9}{'p50 ms':>9}{'p95 ms':>9}{'max ms':>9}")
-    for path in paths(asdict(newest)):
-        client.get(path)
-        times, size, cpu = [], 0, time.process_time()
-        for _ in range(asked):
-            began = time.perf_counter()
-            answer = client.get(path)
-            times.append(1000 * (time.perf_counter() - began))
-            size = len(answer.content)
-            assert answer.status_code == 200, answer.text
-        cpu_ms = 1000 * (time.process_time() - cpu) / asked
-        figures = (cpu_ms, statistics.median(times), statistics.quantiles(times, n=20)[-1], max(times))
-        print(f"{path:<58}{size / 1000:>8.1f}" + "".join(f"{figure:>9.1f}" for figure in figures), flush=True)
+    with TestClient(app) as client:
+        for path in paths(asdict(newest)):
+            ask(client, path, asked)
+
+
+def ask(client: TestClient, path: str, asked: int) -> None:
+    """One route, and its line of the table."""
+    client.get(path)
+    times, size, cpu = [], 0, time.process_time()
+    for _ in range(asked):
+        began = time.perf_counter()
+        answer = client.get(path)
+        times.append(1000 * (time.perf_counter() - began))
+        size = len(answer.content)
+        assert answer.status_code == 200, answer.text
+    cpu_ms = 1000 * (time.process_time() - cpu) / asked
+    figures = (cpu_ms, statistics.median(times), statistics.quantiles(times, n=20)[-1], max(times))
+    print(f"{path:<58}{size / 1000:>8.1f}" + "".join(f"{figure:>9.1f}" for figure in figures), flush=True)
 
 
 def paths(run: dict[str, Any]) -> list[str]:

@@ -175,11 +175,15 @@ class TestTheAnswers:
         deployed, measured = trends["steps"]
         assert (deployed["id"], measured["id"]) == (airflow.runs["red.deploy"], airflow.runs["red.benchmark"])
         assert (deployed["verdict"], deployed["ready"], deployed["rehearsal"]) == ("same", None, True)
-        (point,) = trends["points"]
-        assert (point["run_id"], point["users"], point["validity"]) == (airflow.runs["red.deploy"], 10, "valid")
-        assert (point["ttft_p95"], point["ttft_p99"], point["itl_p50"]) == (0.1 + 0.2, 0.4, None)
+        points = trends["points"]
+        assert (points["run_id"], points["users"], points["validity"]) == (
+            [airflow.runs["red.deploy"]],
+            [10],
+            ["valid"],
+        )
+        assert (points["ttft_p95"], points["ttft_p99"], points["itl_p50"]) == ([0.1 + 0.2], [0.4], [None])
         of_revision = f"/slipway/api/deployments/red/revisions/{airflow.revisions['red']}/points"
-        assert fetched(airflow, of_revision)["points"] == [point]
+        assert fetched(airflow, of_revision)["points"] == points
 
     def test_the_files_of_a_run_are_listed_and_given_to_be_saved(self, airflow: Any) -> None:
         path = path_of(airflow, "/api/runs/{run_id}/files")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,4 +79,4 @@ def point(**figures: Any) -> Point:
         "output_tokens_per_s": 1000.0,
         "requests_per_s": 10.0,
     }
-    return Point(**{field.name: None for field in fields(Point)} | known | figures)
+    return Point(**dict.fromkeys(Point._fields) | known | figures)

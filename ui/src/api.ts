@@ -78,6 +78,14 @@ export type PointAnswer = {
   output_tokens_per_s: number;
 } & Record<Latency, number | null>;
 
+/** Rows as the API gives thousands of them: the values at one place in each column are one row's. */
+export type Columns<Row> = { [Name in keyof Row]: Row[Name][] };
+
+export function rows<Row extends object>(columns: Columns<Row>): Row[] {
+  const [names, values] = [Object.keys(columns), Object.values<unknown[]>(columns)];
+  return (values[0] ?? []).map((_, place) => Object.fromEntries(names.map((name, at) => [name, values[at]?.[place]])) as Row);
+}
+
 /** A figure that is far from the median (`usual`) of its revision at its load. */
 export interface OutlierAnswer {
   run_id: number;
@@ -91,8 +99,12 @@ export interface OutlierAnswer {
 
 export interface TrendsAnswer {
   steps: StepAnswer[];
-  points: PointAnswer[];
+  points: Columns<PointAnswer>;
   outliers: OutlierAnswer[];
+}
+
+export interface PointsAnswer {
+  points: Columns<PointAnswer>;
 }
 
 export interface DifferenceAnswer {
@@ -177,6 +189,8 @@ export type CellAnswer = {
   gpu: Record<string, number>;
   /** `server` and `gpus` over time, as columns; `at_s` is seconds since the window began. */
   series: Record<string, Record<string, number[]>>;
+  /** Where its files lie among those of the run. */
+  folder: string;
 } & Record<Metric, Distribution | null>;
 
 export interface StageAnswer {

@@ -22,8 +22,11 @@ export function curvePoints(points: PointAnswer[], latency: Latency): CurvePoint
 
 const epoch = (iso: string) => new Date(iso).getTime() / 1000;
 
+/** The answer, its cells as rows. */
+export type History = Omit<TrendsAnswer, "points"> & { points: PointAnswer[] };
+
 /** A line a load level, over the runs that measured. */
-export function trendData({ steps, points, outliers }: TrendsAnswer, drawn: Drawn, name: (load: Load) => string): TrendData {
+export function trendData({ steps, points, outliers }: History, drawn: Drawn, name: (load: Load) => string): TrendData {
   const byRun = new Map<number, Map<string, PointAnswer>>();
   for (const point of points) {
     const cells = byRun.get(point.run_id) ?? new Map<string, PointAnswer>();

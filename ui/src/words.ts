@@ -84,8 +84,8 @@ const WORDS = {
   besideRevisions: ["Revisions shown", "显示的修订版"],
   trends: ["Over time", "随时间变化"],
   trendsHelp: [
-    "A line a load level. Vertical lines, with their name: another revision, or another version of what serves. ▲ better, ▼ worse, ● any other verdict. ×: an invalid cell, which no line joins. ○ with the run's number: an outlier, far from the median of its revision at that load.",
-    "每条线是一个负载。带名称的竖线表示换了修订版或软件版本。▲ 更好，▼ 更差，● 其他结论。× 为无效测量，不连线。带运行编号的 ○ 为离群值，远离该修订版在该负载下的中位数。",
+    "A line a load level. Vertical lines, with their name: another revision, or another version of what serves (vLLM, Ray, torch, CUDA, NCCL, the GPUs' driver). ▲ better, ▼ worse, ● any other verdict. ×: an invalid cell, which no line joins. ○ with the run's number: an outlier, far from the median of its revision at that load.",
+    "每条线是一个负载。带名称的竖线表示换了修订版或版本（vLLM、Ray、torch、CUDA、NCCL、GPU 驱动）。▲ 更好，▼ 更差，● 其他结论。× 为无效测量，不连线。带运行编号的 ○ 为离群值，远离该修订版在该负载下的中位数。",
   ],
   percentile: ["Percentile", "百分位"],
   usersN: ["Users: {users}", "用户数：{users}"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,16 @@ def changes(old: DeploymentSpec, new: DeploymentSpec, old_lock: str = "", new_lo
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
     """Every key of two JSON objects that is not the same on both sides, down to plain values."""
-    before, after = dict(leaves(old)), dict(leaves(new))
+    parts = [part for part in {**old, **new} if part not in old or part not in new or old[part] != new[part]]
+    before, after = (dict(_leaves_of(side, parts)) for side in (old, new))
     keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     return tuple(Change(key, before.get(key), after.get(key)) for key in keys)
+
+
+def _leaves_of(whole: Mapping[str, Any], parts: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    for part in parts:
+        if part in whole:
+            yield from leaves(whole[part], part)
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

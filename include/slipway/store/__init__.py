@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from slipway.store.cells import Cells
 from slipway.store.deployments import Deployments
-from slipway.store.engine import open_engine
+from slipway.store.engine import make_engine, open_engine
 from slipway.store.history import History
 from slipway.store.leases import Leases
 from slipway.store.records import (
@@ -54,6 +55,7 @@ __all__ = [
     "Step",
     "Store",
     "SweepPoint",
+    "kept_store",
     "open_store",
 ]
 
@@ -70,3 +72,9 @@ def open_store(url: str) -> Iterator[Store]:
     """The store at a SQLAlchemy URL. Nothing is connected before the first call."""
     with open_engine(url) as engine:
         yield Store(engine)
+
+
+@lru_cache(maxsize=1)
+def kept_store(url: str) -> Store:
+    """The same for the life of the process: its connections, and the queries that it has compiled, serve again."""
+    return Store(make_engine(url, pooled=True))

@@ -16,21 +16,24 @@ from slipway.errors import StoreError
 
 WAIT_S = 30
 """How long a transaction waits for another one's lock."""
+POOLED_S = 600
+"""How long a connection is used again, where connections are kept."""
 WRITES = "slipway_writes"
 """The execution option of connections that will write."""
 
 
-def make_engine(url: str, *, migrating: bool = False) -> Engine:
+def make_engine(url: str, *, migrating: bool = False, pooled: bool = False) -> Engine:
     """An engine for ``url``: SQLite or PostgreSQL. ``migrating`` is for changes of the schema.
 
     Each transaction has a connection of its own, so nothing is held between calls and a restart of the database only
-    ends the call that it meets. Raises :class:`StoreError` for a URL that cannot be used.
+    ends the call that it meets. With ``pooled`` connections to PostgreSQL are kept and looked at before each use: for a
+    server that reads all day. Raises :class:`StoreError` for a URL that cannot be used.
     """
     try:
         parsed = _parse_url(url)
         engine = create_engine(
             parsed,
-            poolclass=NullPool,
+            **_pooling(parsed, pooled=pooled),
             hide_parameters=True,
             json_serializer=partial(json.dumps, allow_nan=False),
             connect_args=_connect_args(parsed),
@@ -45,9 +48,9 @@ def make_engine(url: str, *, migrating: bool = False) -> Engine:
 
 
 @contextmanager
-def open_engine(url: str, *, migrating: bool = False) -> Iterator[Engine]:
+def open_engine(url: str, *, migrating: bool = False, pooled: bool = False) -> Iterator[Engine]:
     """:func:`make_engine`, closed at the end."""
-    engine = make_engine(url, migrating=migrating)
+    engine = make_engine(url, migrating=migrating, pooled=pooled)
     try:
         yield engine
     finally:
@@ -72,6 +75,12 @@ def _parse_url(url: str) -> URL:
             f"[slipway] store_url: {parsed.drivername} is not supported", hint="use sqlite or postgresql+psycopg"
         )
     return parsed
+
+
+def _pooling(url: URL, *, pooled: bool) -> dict[str, Any]:
+    if pooled and url.get_backend_name() == "postgresql":
+        return {"pool_pre_ping": True, "pool_recycle": POOLED_S}
+    return {"poolclass": NullPool}
 
 
 def _connect_args(url: URL) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from slipway.results import Measurement
 
@@ -210,11 +210,10 @@ class Revision:
     spec: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """The figures of one cell that are drawn: rates a second, latencies in seconds, None where none was measured.
 
-    ``users``, ``rate`` and ``shape`` are its load, as in a measurement.
+    ``users``, ``rate`` and ``shape`` are its load, as in a measurement. A tuple, since they come by the thousand.
     """
 
     run_id: int
@@ -254,7 +253,7 @@ class Step:
     verdict_reason: str
     rehearsal: bool
     versions: Mapping[str, str]
-    """Of what serves (``vllm``, ``ray``, ``torch``), as the run found them."""
+    """Of what serves, as the run found them: ``vllm``, ``ray``, ``torch``, ``cuda``, ``nccl``, the GPUs' ``driver``."""
     ready: Mapping[str, Any] | None
     """What the stage ``ready`` found, ``time_to_ready_s`` and ``phases`` where it waited for a start; None where it did
     not end well."""

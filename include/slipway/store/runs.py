@@ -78,6 +78,12 @@ class Runs(Database):
             row = session.get(RunRow, run_id)
             return record(Run, row) if row else None
 
+    def runs_by_id(self, ids: Sequence[int]) -> dict[int, Run]:
+        """Those of these runs that there are."""
+        with self._reading() as session:
+            rows = session.scalars(select(RunRow).where(RunRow.id.in_(ids)))
+            return {row.id: record(Run, row) for row in rows}
+
     def runs(self, deployment: str | None = None, limit: int = 20) -> list[Run]:
         """The last runs, newest first: of one deployment, or of all."""
         newest = select(RunRow).order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import BindParameter, ColumnElement, Row, Select, bindparam, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from slipway.results import Validity
@@ -16,11 +16,14 @@ from slipway.store.database import Database
 from slipway.store.models import CellRow, PromotedRow, RevisionRow, RunRow, StageRow
 from slipway.store.records import Peak, Point, Revision, State, Step
 
-SERVING = ("vllm", "ray", "torch")
-"""Programs whose versions are told with a run."""
+SERVING = ("vllm", "ray", "torch", "cuda", "nccl", "driver")
+"""Programs whose versions are told with a run; ``driver`` is the GPUs'."""
 
 PLAIN = tuple(field.name for field in fields(Step) if field.name not in ("versions", "ready"))
 """Fields of a step that are columns of its run."""
+
+CELL, RUN = CellRow.__table__.c, RunRow.__table__.c
+"""Columns of the bare tables: rows that come by the thousand need no mapper."""
 
 
 class Trends(Database):
@@ -29,9 +32,8 @@ class Trends(Database):
     def steps(self, deployment: str, limit: int = 100) -> list[Step]:
         """The last runs of a deployment, oldest first, without what they left behind."""
         columns = [getattr(RunRow, name) for name in PLAIN]
-        versions = [RunRow.snapshot[("versions", name)].as_string() for name in SERVING]
         with self._reading() as session:
-            rows = session.execute(_newest(deployment, limit, *columns, *versions)).all()
+            rows = session.execute(_newest(deployment, limit, *columns, RunRow.snapshot["versions"])).all()
             ready = _ready(session, [row.id for row in rows])
         return [_step(row, ready.get(row.id)) for row in reversed(rows)]
 
@@ -48,21 +50,22 @@ class Trends(Database):
 
     def points(self, run_ids: Iterable[int]) -> list[Point]:
         """The cells of these runs, by run and load; those of a revision that a run had before are left out."""
-        of_runs = _points().where(CellRow.run_id.in_(list(run_ids)), CellRow.revision_id == RunRow.revision_id)
+        of_runs = _points().where(CELL.run_id.in_(list(run_ids)), CELL.revision_id == RUN.revision_id)
         with self._reading() as session:
-            return [Point(*row) for row in session.execute(of_runs.order_by(CellRow.run_id, *LOAD))]
+            return _fetched(session, of_runs.order_by(CELL.run_id, *(CELL[column.key] for column in LOAD)))
 
     def points_of_revision(self, deployment: str, revision_id: str, limit: int = 200) -> list[Point]:
         """The newest cells of a revision, newest first."""
-        of_revision = _points().where(CellRow.deployment == deployment, CellRow.revision_id == revision_id)
-        newest = of_revision.order_by(CellRow.started_at.desc()).limit(limit)
+        of_revision = _points().where(CELL.deployment == deployment, CELL.revision_id == revision_id)
+        newest = of_revision.order_by(CELL.started_at.desc()).limit(limit)
         with self._reading() as session:
-            return [Point(*row) for row in session.execute(newest)]
+            return _fetched(session, newest)
 
     def peaks(self, deployments: Iterable[str], limit: int = 30) -> dict[str, list[Peak]]:
         """By deployment: the throughput of those of its last ``limit`` runs that measured something, oldest first."""
+        peaks = _peaks(limit)
         with self._reading() as session:
-            return {name: [Peak(*row) for row in session.execute(_peaks(name, limit))] for name in deployments}
+            return {name: [Peak(*row) for row in session.execute(peaks, {"name": name})] for name in deployments}
 
     def revisions(self, deployment: str, limit: int = 50) -> list[Revision]:
         """The newest revisions of a deployment, newest first."""
@@ -79,26 +82,31 @@ class Trends(Database):
 
 
 def _step(row: Row[Any], ready: Mapping[str, Any] | None) -> Step:
-    plain, versions = row[: len(PLAIN)], row[len(PLAIN) :]
-    known = {name: version for name, version in zip(SERVING, versions, strict=True) if version}
+    *plain, versions = row
+    known = {name: versions[name] for name in SERVING if versions and versions.get(name)}
     return Step(**dict(zip(PLAIN, plain, strict=True)), versions=known, ready=ready)
 
 
-def _newest(deployment: str, limit: int, *columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Select[Any]:
+def _newest(
+    deployment: str | BindParameter[str], limit: int, *columns: ColumnElement[Any] | InstrumentedAttribute[Any]
+) -> Select[Any]:
     of_deployment = select(*columns).where(RunRow.deployment == deployment)
     return of_deployment.order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(limit)
 
 
 def _points() -> Select[Any]:
     """The fields of a point, in their order: ``rehearsal`` is its run's, the rest are the cell's columns."""
-    cell = CellRow.__table__.c
-    columns = [RunRow.rehearsal if field.name == "rehearsal" else cell[field.name] for field in fields(Point)]
-    return select(*columns).join_from(CellRow, RunRow, RunRow.id == CellRow.run_id)
+    columns = [RUN.rehearsal if name == "rehearsal" else CELL[name] for name in Point._fields]
+    return select(*columns).join_from(CellRow.__table__, RunRow.__table__, RUN.id == CELL.run_id)
 
 
-def _peaks(deployment: str, limit: int) -> Select[Any]:
-    """The fields of a peak, in their order."""
-    run = _newest(deployment, limit, RunRow.id, RunRow.rehearsal, RunRow.started_at).subquery()
+def _fetched(session: Session, points: Select[Any]) -> list[Point]:
+    return [Point._make(row) for row in session.execute(points)]
+
+
+def _peaks(limit: int) -> Select[Any]:
+    """The fields of a peak, in their order; of the deployment that is the parameter ``name``."""
+    run = _newest(bindparam("name"), limit, RunRow.id, RunRow.rehearsal, RunRow.started_at).subquery()
     return (
         select(run.c.id, run.c.started_at, run.c.rehearsal, func.max(CellRow.output_tokens_per_s))
         .join(CellRow, CellRow.run_id == run.c.id)

@@ -5,8 +5,9 @@ Times are in UTC, durations in seconds, rates a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import datetime
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -15,7 +16,7 @@ from slipway.results import Distribution, Goodput, Histogram, Validity
 from slipway.store import Cell, Deployment, Restart, Run, SmokeCheck, Stage
 from slipway.ui.concealed import concealed
 
-FreeForm = Annotated[Mapping[str, Any], BeforeValidator(concealed)]
+FreeForm = Annotated[dict[str, Any], BeforeValidator(concealed)]
 """JSON whose keys are not ours to fix."""
 Text = Annotated[str, BeforeValidator(concealed)]
 """What a person or a program wrote."""
@@ -82,13 +83,13 @@ class DeploymentAnswer(Answer):
 class DeploymentsAnswer(Answer):
     """Every deployment that the user may see and that has had a run, by name."""
 
-    deployments: Sequence[DeploymentAnswer]
+    deployments: list[DeploymentAnswer]
 
 
 class RunsAnswer(Answer):
     """Runs of a deployment, newest first."""
 
-    runs: Sequence[RunAnswer]
+    runs: list[RunAnswer]
 
 
 class ActionsAnswer(Answer):
@@ -165,7 +166,7 @@ class CellAnswer(Answer):
     window_s: float
     requests: int
     """Successful requests that ended inside the window."""
-    errors: Mapping[str, int]
+    errors: dict[str, int]
     """Failed requests inside the window, by kind."""
     prompt_tokens: int
     output_tokens: int
@@ -179,38 +180,40 @@ class CellAnswer(Answer):
     """Time per output token after the first."""
     e2e: Distribution | None
     """End-to-end latency."""
-    scheduled: Mapping[str, Distribution]
+    scheduled: dict[str, Distribution]
     """`ttft` and `e2e` from the time at which each request was due instead of sent."""
     validity: Validity
-    reasons: Sequence[str]
+    reasons: list[str]
     """Why the cell is suspect or invalid."""
-    client: Mapping[str, float]
+    client: dict[str, float]
     """The load generator's own health."""
-    server: Mapping[str, float]
+    server: dict[str, float]
     """Differences of the server's own counters over the window, means and maxima of its gauges."""
-    histograms: Mapping[str, Histogram]
+    histograms: dict[str, Histogram]
     """By metric. Value i of `counts` lies from 10^((first + i) / 32) seconds up to 10^((first + i + 1) / 32)."""
-    repeats: Mapping[str, Sequence[float]]
+    repeats: dict[str, list[float]]
     """Figures of each time that the level was measured; empty where it was once."""
     goodput: Goodput | None
     """Requests that kept all limits; null where the file gives no limits."""
-    gpu: Mapping[str, float]
+    gpu: dict[str, float]
     """What the GPUs did, and what a million output tokens cost; empty where nothing is known of it."""
-    series: Mapping[str, Mapping[str, Sequence[float]]]
+    series: dict[str, dict[str, list[float]]]
     """`server` and `gpus` over time, as columns; `at_s` is seconds since the window began."""
+    folder: str
+    """Where its files lie among those of the run, as `users-8`."""
 
 
 class WholeRunAnswer(Answer):
     """A run with everything that it left."""
 
     run: RunAnswer
-    stages: Sequence[StageAnswer]
+    stages: list[StageAnswer]
     """Every try, in the order of their beginning."""
-    smoke: Sequence[SmokeAnswer]
+    smoke: list[SmokeAnswer]
     """In the order in which they were asked."""
-    cells: Sequence[CellAnswer]
+    cells: list[CellAnswer]
     """By load."""
-    restarts: Sequence[RestartAnswer]
+    restarts: list[RestartAnswer]
     """Those that this run saw first, oldest first."""
     conf: FreeForm
     """What its caller changed."""
@@ -246,4 +249,4 @@ def whole_run_answer(
 
 def _cell(cell: Cell, *, rehearsal: bool) -> CellAnswer:
     own = {"id": cell.id, "revision_id": cell.revision_id, "try_number": cell.try_number, "rehearsal": rehearsal}
-    return CellAnswer.model_validate({**vars(cell.measurement), **own})
+    return CellAnswer.model_validate({**vars(cell.measurement), **own, "folder": PurePath(cell.artifacts).name})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path as Folder
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from pydantic import Field
 from slipway.errors import StoreError
 from slipway.hooks.settings import artifacts_folder, store_url
 from slipway.spec.part import Name
-from slipway.store import Deployment, Run, Store, open_store
+from slipway.store import Deployment, Run, Store, kept_store
 from slipway.ui.access import Sight
 from slipway.ui.answers import (
     ActionsAnswer,
@@ -60,9 +60,8 @@ def page() -> FileResponse:
     return FileResponse(PAGE, media_type="text/javascript", headers=kept)
 
 
-def _results() -> Iterator[Store]:
-    with open_store(store_url()) as store:
-        yield store
+def _results() -> Store:
+    return kept_store(store_url())
 
 
 def _sight(user: GetUserDep) -> Sight:
@@ -191,16 +190,21 @@ def compare(
     sight: Seen,
 ) -> ComparisonAnswer:
     """Two to six runs, each held against the first."""
-    return comparison(store, [_seen_run(each, store, sight) for each in dict.fromkeys(run)])
+    return comparison(store, _seen_runs(list(dict.fromkeys(run)), store, sight))
 
 
 def _seen_run(run_id: int, store: Store, sight: Sight) -> Run:
+    return _seen_runs([run_id], store, sight)[0]
+
+
+def _seen_runs(run_ids: Sequence[int], store: Store, sight: Sight) -> list[Run]:
     """Raises 404 for a run that is not there, 403 for one out of the user's sight."""
-    found = store.find_run(run_id)
-    if found is None:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no run {run_id}")
-    sight.require(found.deployment)
-    return found
+    found = store.runs_by_id(run_ids)
+    for run_id in run_ids:
+        if run_id not in found:
+            raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no run {run_id}")
+        sight.require(found[run_id].deployment)
+    return [found[run_id] for run_id in run_ids]
 
 
 @app.exception_handler(StoreError)

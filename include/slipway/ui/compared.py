@@ -30,16 +30,16 @@ class ComparedAnswer(Answer):
     """One run beside the first."""
 
     run_id: int
-    unlike: Sequence[Text]
+    unlike: list[Text]
     """Why the two may not be compared, a few words each; empty where they may."""
-    differences: Sequence[DifferenceAnswer]
+    differences: list[DifferenceAnswer]
     """At loads that both have measured; of runs that may not be compared, none is judged."""
 
 
 class ComparisonAnswer(Answer):
     """Every run but the first, in the order that was asked for."""
 
-    runs: Sequence[ComparedAnswer]
+    runs: list[ComparedAnswer]
 
 
 def comparison(store: Store, runs: Sequence[Run]) -> ComparisonAnswer:
@@ -66,7 +66,7 @@ def comparison(store: Store, runs: Sequence[Run]) -> ComparisonAnswer:
 
 
 def _kinds(store: Store, runs: Sequence[Run]) -> dict[int, Kind]:
-    specs = {run.revision_id: store.spec(str(run.revision_id)) for run in runs}
+    specs = {revision: store.spec(str(revision)) for revision in {run.revision_id for run in runs}}
     return {run.id: Kind(specs[run.revision_id], run.snapshot) for run in runs}
 
 

@@ -12,7 +12,6 @@ from slipway.spec.changes import differing
 from slipway.spec.types import ANY_ADDRESS
 from slipway.store import Deployment, Peak, Point, Revision, Step
 from slipway.ui.answers import Answer, DeploymentAnswer, FreeForm, Text
-from slipway.ui.concealed import concealed
 from slipway.verdicts.outliers import outliers
 
 
@@ -28,7 +27,7 @@ class ServingAnswer(Answer):
     """What the deployment file says of what runs now."""
 
     model_name: str
-    hosts: Sequence[HostAnswer]
+    hosts: list[HostAnswer]
     docs: Text
     """The server's own documentation of its API."""
     dashboard: str | None
@@ -50,14 +49,14 @@ class CardAnswer(Answer):
     deployment: DeploymentAnswer
     serving: ServingAnswer | None
     """Null where nothing runs."""
-    peaks: Sequence[PeakAnswer]
+    peaks: list[PeakAnswer]
     """Of those of the last 30 runs that measured something, oldest first."""
 
 
 class OverviewAnswer(Answer):
     """Every deployment that the user may see and that has had a run, by name."""
 
-    cards: Sequence[CardAnswer]
+    cards: list[CardAnswer]
 
 
 class StepAnswer(Answer):
@@ -71,41 +70,41 @@ class StepAnswer(Answer):
     verdict: str | None
     verdict_reason: Text
     rehearsal: bool
-    versions: Mapping[str, str]
-    """Of what serves: ``vllm``, ``ray``, ``torch``, those that are known."""
+    versions: dict[str, str]
+    """Of what serves: ``vllm``, ``ray``, ``torch``, ``cuda``, ``nccl``, the GPUs' ``driver``; those that are known."""
     ready: FreeForm | None
     """What the stage ``ready`` found, ``time_to_ready_s`` and ``phases`` where it waited for a start; null where it did
     not end well."""
 
 
-class PointAnswer(Answer):
-    """The figures of one cell that are drawn."""
+class PointsColumns(Answer):
+    """The figures of cells that are drawn, as columns: the values at one place in each are one cell's."""
 
-    run_id: int
-    revision_id: str
-    users: int
+    run_id: list[int]
+    revision_id: list[str]
+    users: list[int]
     """Concurrent users; 0 in an open loop."""
-    rate: float
+    rate: list[float]
     """Requests a second that were asked for in an open loop; 0 in a closed one."""
-    shape: str
+    shape: list[str]
     """A load that changes, or a trace, in words; else empty."""
-    started_at: datetime
-    rehearsal: bool
-    validity: Validity
-    requests_per_s: float
-    output_tokens_per_s: float
-    ttft_p50: float | None
-    ttft_p95: float | None
-    ttft_p99: float | None
-    itl_p50: float | None
-    itl_p95: float | None
-    itl_p99: float | None
-    tpot_p50: float | None
-    tpot_p95: float | None
-    tpot_p99: float | None
-    e2e_p50: float | None
-    e2e_p95: float | None
-    e2e_p99: float | None
+    started_at: list[datetime]
+    rehearsal: list[bool]
+    validity: list[Validity]
+    requests_per_s: list[float]
+    output_tokens_per_s: list[float]
+    ttft_p50: list[float | None]
+    ttft_p95: list[float | None]
+    ttft_p99: list[float | None]
+    itl_p50: list[float | None]
+    itl_p95: list[float | None]
+    itl_p99: list[float | None]
+    tpot_p50: list[float | None]
+    tpot_p95: list[float | None]
+    tpot_p99: list[float | None]
+    e2e_p50: list[float | None]
+    e2e_p95: list[float | None]
+    e2e_p99: list[float | None]
 
 
 class OutlierAnswer(Answer):
@@ -125,15 +124,15 @@ class OutlierAnswer(Answer):
 class TrendsAnswer(Answer):
     """The last runs of a deployment, oldest first, and their cells by run and load."""
 
-    steps: Sequence[StepAnswer]
-    points: Sequence[PointAnswer]
-    outliers: Sequence[OutlierAnswer]
+    steps: list[StepAnswer]
+    points: PointsColumns
+    outliers: list[OutlierAnswer]
 
 
 class PointsAnswer(Answer):
     """The newest cells of a revision, newest first."""
 
-    points: Sequence[PointAnswer]
+    points: PointsColumns
 
 
 class DifferenceAnswer(Answer):
@@ -153,7 +152,7 @@ class RevisionAnswer(Answer):
     workload: str
     """Equal where benchmarks may be compared."""
     lock_digest: str
-    changes: Sequence[DifferenceAnswer] | None
+    changes: list[DifferenceAnswer] | None
     """Against the revision before it; null where that is not known."""
     spec: FreeForm
 
@@ -161,7 +160,7 @@ class RevisionAnswer(Answer):
 class RevisionsAnswer(Answer):
     """Revisions of a deployment, newest first."""
 
-    revisions: Sequence[RevisionAnswer]
+    revisions: list[RevisionAnswer]
     current: str | None
     """What runs now; null where nothing does."""
     baseline: str | None
@@ -185,7 +184,7 @@ def trends_answer(steps: Iterable[Step], points: Sequence[Point]) -> TrendsAnswe
     )
 
 
-def points_answer(points: Iterable[Point]) -> PointsAnswer:
+def points_answer(points: Sequence[Point]) -> PointsAnswer:
     return PointsAnswer(points=_points(points))
 
 
@@ -193,24 +192,27 @@ def revisions_answer(
     revisions: Sequence[Revision], limit: int, current: str | None = None, baseline: str | None = None
 ) -> RevisionsAnswer:
     """The first ``limit``; one more tells what the last of them changed."""
-    pairs = list(zip_longest(revisions, revisions[1:]))[:limit]
-    told = [_revision(revision, before) for revision, before in pairs]
-    return RevisionsAnswer(revisions=told, current=current, baseline=baseline)
+    told = [RevisionAnswer.model_validate({**vars(revision), "changes": None}) for revision in revisions]
+    pairs = list(zip_longest(told, told[1:]))[:limit]
+    return RevisionsAnswer(revisions=[_since(*pair) for pair in pairs], current=current, baseline=baseline)
 
 
-def _points(points: Iterable[Point]) -> list[PointAnswer]:
-    return [PointAnswer.model_validate(point) for point in points]
+def _points(points: Sequence[Point]) -> PointsColumns:
+    columns = {name: [point[place] for point in points] for place, name in enumerate(Point._fields)}
+    return PointsColumns.model_validate(columns)
 
 
-def _revision(revision: Revision, before: Revision | None) -> RevisionAnswer:
-    found = differing(_shown(before), _shown(revision)) if before else None
-    changes = None if found is None else [DifferenceAnswer(key=e.key, before=e.old, after=e.new) for e in found]
-    return RevisionAnswer.model_validate({**vars(revision), "changes": changes})
+def _since(told: RevisionAnswer, before: RevisionAnswer | None) -> RevisionAnswer:
+    """``told`` with what it changed. Both hide their secrets already."""
+    if before is None:
+        return told
+    found = differing(_asked(before), _asked(told))
+    changes = [DifferenceAnswer(key=each.key, before=each.old, after=each.new) for each in found]
+    return told.model_copy(update={"changes": changes})
 
 
-def _shown(revision: Revision) -> Mapping[str, Any]:
-    shown: Mapping[str, Any] = concealed(revision.spec)
-    return {**shown, "lock": revision.lock_digest}
+def _asked(told: RevisionAnswer) -> Mapping[str, Any]:
+    return {**told.spec, "lock": told.lock_digest}
 
 
 def _serving(spec: Mapping[str, Any], endpoint: str) -> ServingAnswer:

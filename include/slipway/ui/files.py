@@ -7,7 +7,7 @@ sends ever becomes a path.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class FileAnswer(Answer):
 class FilesAnswer(Answer):
     """The files of a run, by name; empty where the machine that answers does not have them."""
 
-    files: Sequence[FileAnswer]
+    files: list[FileAnswer]
 
 
 def files_of(folder: Path) -> FilesAnswer:

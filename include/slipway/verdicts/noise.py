@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from functools import lru_cache
 
 MAD_TO_SIGMA = 1.4826
 """The median absolute deviation times this estimates the standard deviation of normal noise."""
@@ -42,8 +43,15 @@ def pair_limit_percent(earlier: Sequence[float], threshold_percent: float, compa
 
 def _limit_percent(earlier: Sequence[float], threshold_percent: float, comparisons: int, variance: float) -> float:
     """``variance`` is that of the difference, over that of one run."""
-    quantile = statistics.NormalDist().inv_cdf(1 - FALSE_ALARMS / (2 * comparisons))
-    return max(threshold_percent, quantile * math.sqrt(variance) * _noise_percent(earlier, threshold_percent))
+    return max(
+        threshold_percent, _quantile(comparisons) * math.sqrt(variance) * _noise_percent(earlier, threshold_percent)
+    )
+
+
+@lru_cache
+def _quantile(comparisons: int) -> float:
+    """How many standard deviations pure noise may lie off, so that all comparisons together keep ``FALSE_ALARMS``."""
+    return statistics.NormalDist().inv_cdf(1 - FALSE_ALARMS / (2 * comparisons))
 
 
 def _noise_percent(earlier: Sequence[float], threshold_percent: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.errors import StoreError
-from slipway.store import RunStart, State, engine, open_store, schema
+from slipway.store import RunStart, State, Store, engine, open_store, schema
 from slipway.store.engine import open_engine
 
 START = RunStart("demo", "teardown", "demo.teardown", "r1")
@@ -21,6 +21,15 @@ def test_a_crash_between_two_calls_loses_nothing(cluster: Any, store_url: str) -
         cluster.stop()
         with pytest.raises(StoreError, match="OperationalError"):
             store.run_by_id(run)
+        cluster.start()
+        assert store.run_by_id(run).state == State.RUNNING
+
+
+def test_a_kept_connection_that_a_restart_ended_is_made_anew(cluster: Any, store_url: str) -> None:
+    with open_engine(store_url, pooled=True) as kept:
+        store = Store(kept)
+        run = store.begin_run(START)
+        cluster.stop()
         cluster.start()
         assert store.run_by_id(run).state == State.RUNNING
 

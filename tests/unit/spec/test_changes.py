@@ -89,6 +89,8 @@ def test_lock_files_that_differ_in_no_pin_differ_all_the_same(demo):
         ({"a": 1}, {"b": 1}, (Change("a", 1, None), Change("b", None, 1))),
         ({"a": [{"b": 1}]}, {"a": [{"b": 1}, {"b": 2}]}, (Change("a.1.b", None, 2),)),
         ({"a": {}}, {"a": {"b": True}}, (Change("a", {}, None), Change("a.b", None, True))),
+        ({"a": 1}, {"a": 1, "b": {"c": 2}}, (Change("b.c", None, 2),)),
+        ({}, {"a": 1}, (Change("a", None, 1),)),
         ({"a": None}, {"a": 0}, (Change("a", None, 0),)),
     ],
 )

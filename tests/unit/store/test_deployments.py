@@ -101,3 +101,4 @@ def test_a_run_is_found_by_its_id_or_is_none(store: Store) -> None:
     run_id = begin(store, "a", "r1")
     assert store.find_run(run_id) == store.run_by_id(run_id)
     assert store.find_run(run_id + 1) is None
+    assert store.runs_by_id([run_id, run_id + 1]) == {run_id: store.run_by_id(run_id)}

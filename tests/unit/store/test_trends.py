@@ -89,9 +89,11 @@ def test_a_step_knows_what_its_last_good_try_of_ready_found(store: Store) -> Non
 
 def test_a_step_knows_the_versions_that_served(store: Store) -> None:
     run_id = begin(store, "r0")
-    store.add_snapshot(run_id, {"versions": {"vllm": "0.32.0", "ray": "2.60.0", "numpy": "2.3.0"}})
+    versions = {"vllm": "0.32.0", "ray": "2.60.0", "driver": "580.159.04", "python": "3.12.1", "cuda": None}
+    store.add_snapshot(run_id, {"versions": versions})
     begin(store, "r1")
-    assert [step.versions for step in store.steps("a")] == [{"vllm": "0.32.0", "ray": "2.60.0"}, {}]
+    served = {"vllm": "0.32.0", "ray": "2.60.0", "driver": "580.159.04"}
+    assert [step.versions for step in store.steps("a")] == [served, {}]
 
 
 def test_the_baseline_is_the_good_revision_that_was_there_before(store: Store) -> None:
@@ -172,7 +174,7 @@ QUERIES: dict[str, Callable[[Store], Any]] = {
     "deployments": lambda store: store.deployments(),
     "runs": lambda store: store.runs("a"),
     "run": lambda store: store.run("a.deploy", "r1"),
-    "find_run": lambda store: store.find_run(1),
+    "runs_by_id": lambda store: store.runs_by_id([1, 2]),
     "stages": lambda store: store.stages(1),
     "smoke": lambda store: store.smoke(1),
     "cells": lambda store: store.cells(1),

@@ -38,7 +38,7 @@ MEASURED = uneven(
     client={"cpu_share": 0.12},
     server={"generation_tokens": 40_961.0},
 )
-CELL = Cell(3, 7, "demo", "0123456789ab", MEASURED, "/artifacts/canary", 2)
+CELL = Cell(3, 7, "demo", "0123456789ab", MEASURED, "/canary/users-8", 2)
 STAGE = Stage(1, 7, "serve", -1, 1, "failed", MOMENT, None, 2.5, 4, {"url": "http://me:canary@h"}, "no answer")
 CHECK = SmokeCheck("chat", False, "wrong answer", 0.5, {"answer": {"text": "Lyon"}, "api_key": "canary"})
 
@@ -68,6 +68,7 @@ def test_every_figure_is_exact(whole: dict[str, Any]) -> None:
     )
     assert cell["started_at"] == "2025-10-09T08:53:20.123456Z"
     assert (cell["id"], cell["revision_id"], cell["try_number"]) == (3, "0123456789ab", 2)
+    assert cell["folder"] == "users-8"
 
 
 def test_stages_and_checks_are_whole(whole: dict[str, Any]) -> None:

@@ -6,8 +6,10 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from slipway.store import Current, Deployment, Revision, Run
-from slipway.ui.drawn import card, revisions_answer
+from testbed.measured import point
+
+from slipway.store import Current, Deployment, Point, Revision, Run
+from slipway.ui.drawn import card, points_answer, revisions_answer
 
 MOMENT = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
 SPEC = {
@@ -51,3 +53,13 @@ def test_a_card_without_ray_has_no_dashboard_and_one_of_nothing_serves_nothing()
     assert serving is not None
     assert serving.dashboard is None
     assert card(Deployment("demo", True, None, RUN, None), None, []).serving is None
+
+
+def test_cells_are_columns_with_every_field_of_a_point() -> None:
+    told = json.loads(
+        points_answer([point(run_id=7, ttft_p95=0.1 + 0.2), point(run_id=8, users=0, rate=2.5)]).model_dump_json()
+    )
+    assert set(told["points"]) == set(Point._fields)
+    assert (told["points"]["run_id"], told["points"]["rate"]) == ([7, 8], [0.0, 2.5])
+    assert told["points"]["ttft_p95"] == [0.1 + 0.2, None]
+    assert points_answer([]).points.run_id == []

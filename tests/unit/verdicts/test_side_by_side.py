@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +30,7 @@ def test_every_figure_that_both_have_is_told() -> None:
 
 
 def test_a_small_difference_is_within_the_noise_and_a_large_one_is_not() -> None:
-    small, large = (found(replace(CELL, output_tokens_per_s=each))["output_tokens_per_s"] for each in (1030.0, 700.0))
+    small, large = (found(CELL._replace(output_tokens_per_s=each))["output_tokens_per_s"] for each in (1030.0, 700.0))
     assert small.limit_percent is not None
     assert large.limit_percent is not None
     assert abs(small.percent) < small.limit_percent
@@ -40,7 +39,7 @@ def test_a_small_difference_is_within_the_noise_and_a_large_one_is_not() -> None
 
 
 def test_less_latency_is_better_and_less_throughput_is_worse() -> None:
-    other = replace(CELL, output_tokens_per_s=700.0, ttft_p50=0.1)
+    other = CELL._replace(output_tokens_per_s=700.0, ttft_p50=0.1)
     assert (found(other)["ttft_p50"].better, found(other)["output_tokens_per_s"].better) == (True, False)
 
 
@@ -50,10 +49,10 @@ def test_a_short_history_says_nothing_of_noise() -> None:
 
 
 def test_an_invalid_cell_and_a_load_that_one_lacks_are_not_compared() -> None:
-    assert found(replace(CELL, validity="invalid")) == {}
-    assert found(replace(CELL, users=16)) == {}
+    assert found(CELL._replace(validity="invalid")) == {}
+    assert found(CELL._replace(users=16)) == {}
 
 
 def test_only_valid_cells_of_the_history_say_what_is_noise() -> None:
-    doubted = [replace(each, validity="suspect") for each in HISTORY]
+    doubted = [each._replace(validity="suspect") for each in HISTORY]
     assert found(CELL, doubted)["requests_per_s"].limit_percent is None

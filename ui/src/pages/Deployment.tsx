@@ -1,12 +1,12 @@
 import { Box, Button, Checkbox, Code, HStack, SimpleGrid, Text } from "@chakra-ui/react";
 import { useMemo, useState } from "react";
 import { useNavigate } from "react-router-dom";
-import type { Action, Latency, Metric, OverviewAnswer, Percentile, PointAnswer, RevisionAnswer, RevisionsAnswer, StepAnswer, TrendsAnswer } from "../api";
+import { type Action, type Latency, type Metric, type OverviewAnswer, type Percentile, type PointsAnswer, type RevisionAnswer, type RevisionsAnswer, rows, type StepAnswer, type TrendsAnswer } from "../api";
 import { Curve } from "../charts/Curve";
 import { Stack } from "../charts/Stack";
 import { Trend } from "../charts/Trend";
 import { useFormat } from "../format";
-import { type Drawn, curvePoints, readyBars, trendData } from "../history";
+import { type Drawn, type History, curvePoints, readyBars, trendData } from "../history";
 import { Choice, DataTable, Failure, HOME, Nothing, Rehearsal, RevisionName, RunLink, Section, State, Unfold, Verdict, Waiting } from "../parts";
 import { useLoadName } from "../load";
 import { useAnswer, useAnswers } from "../useAnswer";
@@ -25,10 +25,11 @@ export function Deployment({ name }: { name: string }) {
   const revisions = useAnswer<RevisionsAnswer>(`${path}/revisions`);
   const overview = useAnswer<OverviewAnswer>("overview");
   const may = useActions(name);
+  const history = useMemo(() => trends.data && { ...trends.data, points: rows(trends.data.points) }, [trends.data]);
   const refused = trends.refused ?? revisions.refused;
   if (refused) return <Failure refused={refused} />;
-  if (!trends.data || !revisions.data) return <Waiting />;
-  const { steps, points } = trends.data;
+  if (!history || !revisions.data) return <Waiting />;
+  const { steps, points } = history;
   const card = overview.data?.cards.find((each) => each.deployment.name === name);
   const current = revisions.data.current ?? points.at(-1)?.revision_id ?? null;
   const baseline = revisions.data.baseline;
@@ -44,7 +45,7 @@ export function Deployment({ name }: { name: string }) {
       ) : (
         <>
           <Curves baseline={baseline} current={current} path={path} revisions={revisions.data.revisions} />
-          <Trends trends={trends.data} />
+          <Trends trends={history} />
         </>
       )}
       <Ready steps={steps} />
@@ -64,10 +65,11 @@ function Curves({ current, baseline, path, revisions }: {
   const ids = revisions.map((revision) => revision.id);
   const shown = others ?? [current, baseline ?? ids.find((id) => id !== current)].filter((id) => id !== null && id !== undefined);
   const called = (id: string) => (id === current ? `${id} (${say("current")})` : id === baseline ? `${id} (${say("baseline")})` : id);
-  const answers = useAnswers<{ points: PointAnswer[] }>(shown.map((id) => `${path}/revisions/${id}/points`));
+  const answers = useAnswers<PointsAnswer>(shown.map((id) => `${path}/revisions/${id}/points`));
   const latency: Latency = `${metric}_${percentile}`;
   const lines = shown.flatMap((id, place) => {
-    const points = curvePoints(answers[place]?.data?.points ?? [], latency);
+    const found = answers[place]?.data;
+    const points = found ? curvePoints(rows(found.points), latency) : [];
     return points.length ? [{ name: called(id), points }] : [];
   });
   const toggle = (id: string) => setOthers(shown.includes(id) ? shown.filter((each) => each !== id) : [...shown, id].slice(-6));
@@ -109,7 +111,7 @@ function LatencyChoice({ metric, percentile, onMetric, onPercentile }: {
   );
 }
 
-function Trends({ trends }: { trends: TrendsAnswer }) {
+function Trends({ trends }: { trends: History }) {
   const say = useWords();
   const [percentile, setPercentile] = useState<Percentile>("p50");
   const shown: Drawn[] = ["output_tokens_per_s", ...METRICS.map((metric): Latency => `${metric}_${percentile}`)];
@@ -123,7 +125,7 @@ function Trends({ trends }: { trends: TrendsAnswer }) {
   );
 }
 
-function TrendOf({ trends, drawn }: { trends: TrendsAnswer; drawn: Drawn }) {
+function TrendOf({ trends, drawn }: { trends: History; drawn: Drawn }) {
   const say = useWords();
   const { number, seconds } = useFormat();
   const loadName = useLoadName();

@@ -16,12 +16,11 @@ export function FileLink({ run, name, children }: { run: number; name: string; c
 
 /** What a cell left for other programs: every request, and Locust's own report. */
 export function CellFiles({ run, cell, files }: { run: number; cell: CellAnswer; files: FileAnswer[] }) {
-  const folder = cell.users ? `users-${cell.users}` : `rate-${cell.rate}`;
-  const has = (name: string) => !cell.shape && files.some((file) => file.name === `${folder}/${name}`);
+  const has = (name: string) => files.some((file) => file.name === `${cell.folder}/${name}`);
   return (
     <>
-      {has("requests.parquet") ? <FileLink name={`${folder}/requests.parquet`} run={run}>Parquet</FileLink> : null}{" "}
-      {has("report.html") ? <FileLink name={`${folder}/report.html`} run={run}>Locust</FileLink> : null}
+      {has("requests.parquet") ? <FileLink name={`${cell.folder}/requests.parquet`} run={run}>Parquet</FileLink> : null}{" "}
+      {has("report.html") ? <FileLink name={`${cell.folder}/report.html`} run={run}>Locust</FileLink> : null}
     </>
   );
 }

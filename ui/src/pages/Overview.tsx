@@ -70,7 +70,7 @@ function Facts({ card: { deployment, serving } }: { card: CardAnswer }) {
           {current.endpoint} · <Anchor color="fg.info" href={serving.docs} rel="noreferrer" target="_blank">{say("apiDocs")}</Anchor>
         </Fact>
       ) : null}
-      {serving?.dashboard ? <Fact name="Ray"><span title={say("rayDashboard")}>{serving.dashboard}</span></Fact> : null}
+      {serving?.dashboard ? <Fact name="Ray"><Dashboard address={serving.dashboard} /></Fact> : null}
       <Fact name={say("lastRun")}><RunLink id={last_run.id} /> · {last_run.job} <State state={last_run.state} /> · {time(last_run.started_at)}</Fact>
       <Fact name={say("lastVerdict")}>
         <Verdict verdict={last_judged?.verdict ?? null} />
@@ -78,6 +78,14 @@ function Facts({ card: { deployment, serving } }: { card: CardAnswer }) {
       </Fact>
     </Stack>
   );
+}
+
+/** A link, but to what only the head itself reaches. */
+function Dashboard({ address }: { address: string }) {
+  const say = useWords();
+  const onHead = ["127.0.0.1", "localhost", "[::1]"].includes(new URL(address).hostname);
+  if (onHead) return <span title={say("rayDashboard")}>{address}</span>;
+  return <Anchor color="fg.info" href={address} rel="noreferrer" target="_blank" title={say("rayDashboard")}>{address}</Anchor>;
 }
 
 function Throughput({ card: { deployment, peaks } }: { card: CardAnswer }) {
