@@ -80,19 +80,19 @@ class Airflow:
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     home = tmp_path_factory.mktemp("airflow")
-    airflow = Airflow(home, _free_port(), {user.split(":")[0]: f"password of {user}" for user in USERS.split(",")})
+    airflow = Airflow(home, free_port(), {user.split(":")[0]: f"password of {user}" for user in USERS.split(",")})
     (home / "passwords.json").write_text(json.dumps(airflow.passwords))
-    environment = _environment(airflow)
-    _run(environment, "db migrate", "teams create red", "teams create blue", "dags reserialize")
+    environment = environment_of(airflow)
+    run_commands(environment, "db migrate", "teams create red", "teams create blue", "dags reserialize")
     with open_store(f"sqlite:///{home / 'slipway.db'}") as store:
         _fill(store, airflow)
     for team in ("red", "blue"):
         _leave_files(home, airflow.runs[f"{team}.deploy"])
-    with _serving(airflow, environment):
+    with open_server(airflow, environment):
         yield airflow
 
 
-def _environment(airflow: Airflow) -> dict[str, str]:
+def environment_of(airflow: Airflow) -> dict[str, str]:
     """Every deployment's DAGs are in the bundle of its team."""
     bundles = []
     for team, names in {"red": ["red"], "blue": ["blue", "quay"]}.items():
@@ -121,7 +121,7 @@ def _environment(airflow: Airflow) -> dict[str, str]:
     return {**inherited, **own, **{f"AIRFLOW__{name}": value for name, value in options.items()}}
 
 
-def _run(environment: Mapping[str, str], *commands: str) -> None:
+def run_commands(environment: Mapping[str, str], *commands: str) -> None:
     """Airflow's commands, one after the other in one process: its start takes longer than they do."""
     command = [sys.executable, "-c", COMMANDS, *commands]
     home = environment["AIRFLOW_HOME"]
@@ -130,7 +130,7 @@ def _run(environment: Mapping[str, str], *commands: str) -> None:
 
 
 @contextmanager
-def _serving(airflow: Airflow, environment: Mapping[str, str]) -> Iterator[None]:
+def open_server(airflow: Airflow, environment: Mapping[str, str]) -> Iterator[None]:
     log = airflow.home / "api-server.log"
     command = [sys.executable, "-m", "airflow", "api-server"]
     with log.open("wb") as output:
@@ -158,7 +158,7 @@ def _wait_healthy(airflow: Airflow, process: subprocess.Popen[bytes], log: Path)
     raise AssertionError(log.read_text())
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -198,6 +198,6 @@ def _deploy(store: Store, spec: DeploymentSpec, run_id: int) -> None:
     store.finish_stage(stage, actions=2, detail={"url": f"http://me:{CANARY}@10.0.0.1", "hosts": ["head"]})
     store.set_current(run_id, revision, spec.endpoint)
     store.record_smoke(run_id, [SmokeCheck("models", True, "one model", 0.02, {"headers": {"api-key": CANARY}})])
-    store.record_cell(run_id, MEASURED, f"/artifacts/{CANARY}")
+    store.record_cell(run_id, MEASURED, f"/{CANARY}/users-10")
     store.add_snapshot(run_id, {"versions": {"ray": "2.60.0"}, "hosts": {"head": {"ray_token": CANARY}}})
     store.finish_run(run_id, State.SUCCESS, "same", "within 5 %")

@@ -1,0 +1,112 @@
+"""How soon the results page is usable with 10,000 runs and 100,000 cells in the store.
+
+    .slipway/venv/bin/python benchmarks/page.py [--runs 10000] [--visits 10] [--postgres]
+
+A real API server of Airflow's, and headless Chromium on the same machine. Of each page: from the navigation to the
+first chart on the screen, and to the moment when the browser has nothing more to do for it, by the browser's own clock.
+``cold`` is with an empty cache, ``warm`` as a person comes back. ``--postgres`` is as in ``results_api.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results_api import DEPLOYMENTS, ROOT, database, fill
+
+sys.path.insert(0, str(ROOT / "tests"))
+from plugin.browser import Page, open_page
+from plugin.conftest import Airflow, environment_of, free_port, open_server, run_commands
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WATCH = """
+const drawn = "[data-slipway] :is(svg[role=img] :is(polyline, rect), canvas)";
+const settled = () => requestIdleCallback(() => { globalThis.times.usable = performance.now(); });
+const painted = () => { globalThis.times = { drawn: performance.now() }; settled(); };
+new MutationObserver((_, observer) => {
+  if (!document.querySelector(drawn)) return;
+  observer.disconnect();
+  requestAnimationFrame(() => requestAnimationFrame(painted));
+}).observe(document, { childList: true, subtree: true });
+"""
+"""Notes when the first chart has been painted, and when the main thread is free after that."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--visits", type=int, default=10)
+    parser.add_argument("--postgres", action="store_true")
+    arguments = parser.parse_args()
+    with database(arguments.postgres) as url, tempfile.TemporaryDirectory() as folder:
+        fill(url, arguments.runs)
+        with open_airflow(Path(folder), url) as airflow, open_page(Path(folder) / "chromium") as page:
+            page.do("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+            print(f"{url.split(':', maxsplit=1)[0]}: {arguments.runs} runs, {arguments.visits} visits a page, in ms")
+            print(f"{'page':<16}{'cache':<6}{'chart p50':>10}{'p95':>7}{'usable p50':>12}{'p95':>7}{'max':>7}")
+            measure(airflow, page, addresses(arguments.runs), arguments.visits)
+
+
+@contextmanager
+def open_airflow(home: Path, url: str) -> Iterator[Airflow]:
+    """An API server whose DAGs are those of the deployments in the store at ``url``."""
+    airflow = Airflow(home, free_port(), {name: f"password of {name}" for name in ("admin", "red-viewer", "nobody")})
+    (home / "passwords.json").write_text(json.dumps(airflow.passwords))
+    environment = environment_of(airflow) | {"AIRFLOW__SLIPWAY__STORE_URL": url}
+    for number in range(DEPLOYMENTS):
+        wiring = (
+            f"from airflow.sdk import DAG\nwith DAG('deployment-{number}.deploy', schedule=None) as dag:\n    pass\n"
+        )
+        (home / "dags" / "red" / f"deployment_{number}.py").write_text(wiring)
+    run_commands(environment, "db migrate", "teams create red", "teams create blue", "dags reserialize")
+    with open_server(airflow, environment):
+        yield airflow
+
+
+def addresses(runs: int) -> dict[str, str]:
+    compared = ",".join(str(runs - DEPLOYMENTS * each) for each in range(6))
+    return {
+        "overview": "plugin/slipway",
+        "deployment": "plugin/slipway/deployments/deployment-0",
+        "run": f"plugin/slipway/runs/{runs}",
+        "compare six": f"plugin/slipway/compare?runs={compared}",
+    }
+
+
+def measure(airflow: Airflow, page: Page, found: dict[str, str], visits: int) -> None:
+    token = airflow.token("admin")
+    for name, address in found.items():
+        for cache in ("cold", "warm"):
+            times = [visit(page, f"{airflow.url}/{address}", token, cold=cache == "cold") for _ in range(visits)]
+            drawn, usable = zip(*times, strict=True)
+            figures = (*middle_and_tail(drawn), *middle_and_tail(usable), max(usable))
+            widths = (10, 7, 12, 7, 7)
+            told = "".join(f"{figure:>{width}.0f}" for figure, width in zip(figures, widths, strict=True))
+            print(f"{name:<16}{cache:<6}{told}", flush=True)
+
+
+def visit(page: Page, url: str, token: str, *, cold: bool) -> tuple[float, float]:
+    """Milliseconds from the navigation to the first chart, and until the page is usable."""
+    if cold:
+        page.do("Network.clearBrowserCache")
+    page.visit(url, token)
+    times = page.wait("globalThis.times?.usable && globalThis.times")
+    assert page.errors == []
+    return times["drawn"], times["usable"]
+
+
+def middle_and_tail(values: Sequence[float]) -> tuple[float, float]:
+    return statistics.median(values), statistics.quantiles(values, n=20, method="inclusive")[-1]
+
+
+if __name__ == "__main__":
+    main()
