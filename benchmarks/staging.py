@@ -37,7 +37,7 @@ MIB = 1024**2
 GIB = 1024**3
 STAGE = [sys.executable, "-m", "slipway.remote", "stage"]
 FILES_OF_A_LARGE_MODEL = 163
-LIMIT, OURS = "write only (limit)", "slipway, verified"
+LIMIT, OURS = "write only (limit)", "slipway,"
 
 SECOND_MODEL_SHARD_BYTES = MIB
 
@@ -133,8 +133,8 @@ def sample(work: Callable[[], Spent]) -> Sample:
     return Sample(time.monotonic() - began, spent)
 
 
-def stage(source: Path, target: Path) -> Spent:
-    return measured([*STAGE, "copy"], {"source": str(source), "store": str(target)})
+def stage(source: Path, target: Path, digest: str = "sha256") -> Spent:
+    return measured([*STAGE, "copy"], {"source": str(source), "store": str(target), "digest": digest})
 
 
 def copy_with(*argv: str) -> Callable[[Path, Path], Spent]:
@@ -168,13 +168,13 @@ def write_only(source: Path, target: Path) -> Spent:
     return Spent(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def methods() -> dict[str, Callable[[Path, Path], Spent]]:
+def methods(digests: Sequence[str]) -> dict[str, Callable[[Path, Path], Spent]]:
     others = {
         "cp -r": ("cp", "-rT"),
         "rsync -a --whole-file": ("rsync", "-a", "--whole-file"),
         "rclone copy": ("rclone", "copy", "--config="),
     }
-    found = {LIMIT: write_only, OURS: stage}
+    found = {LIMIT: write_only, **{ours(digest): partial(stage, digest=digest) for digest in digests}}
     for name, argv in others.items():
         if shutil.which(argv[0]):
             found[name] = copy_with(*argv)
@@ -183,11 +183,15 @@ def methods() -> dict[str, Callable[[Path, Path], Spent]]:
     return found
 
 
-def measure(source: Path, below: Path, runs: int) -> dict[str, list[Sample]]:
+def ours(digest: str) -> str:
+    return f"{OURS} {digest}"
+
+
+def measure(source: Path, below: Path, runs: int, digests: Sequence[str]) -> dict[str, list[Sample]]:
     """Every method once a round, each round beginning with another one."""
     samples: dict[str, list[Sample]] = {}
     random_block()
-    order = list(methods().items())
+    order = list(methods(digests).items())
     for run in range(runs):
         for name, method in order[run % len(order) :] + order[: run % len(order)]:
             target = below / "target"
@@ -207,15 +211,15 @@ def print_table(samples: dict[str, list[Sample]], size: int) -> None:
         print(f"{name:24} {statistics.median(rates):8.0f} {spread:>13} {cpu(rows) / size * GIB:10.2f} {memory:>14}")
 
 
-def print_ratios(samples: dict[str, list[Sample]]) -> None:
+def print_ratios(samples: dict[str, list[Sample]], name: str) -> None:
     """Medians of the ratios within each round: the machine's other work weighs on both sides of each."""
-    others = [name for name in samples if name not in (LIMIT, OURS)]
-    ours, limit = samples[OURS], samples[LIMIT]
-    best = [min(samples[name][run].seconds for name in others) for run in range(len(ours))]
-    faster = statistics.median(other / row.seconds for other, row in zip(best, ours, strict=True))
-    part = statistics.median(top.seconds / row.seconds for top, row in zip(limit, ours, strict=True))
-    print(f"throughput: {faster:.2f} x the best of {', '.join(others)}; {part:.2f} of the disk's write limit")
-    print("CPU: " + ", ".join(f"{cpu(ours) / cpu(samples[name]):.2f} of {name}" for name in others))
+    others = [other for other in samples if other != LIMIT and not other.startswith(OURS)]
+    rows, limit = samples[name], samples[LIMIT]
+    best = [min(samples[other][run].seconds for other in others) for run in range(len(rows))]
+    faster = statistics.median(other / row.seconds for other, row in zip(best, rows, strict=True))
+    part = statistics.median(top.seconds / row.seconds for top, row in zip(limit, rows, strict=True))
+    print(f"{name}: {faster:.2f} x the best of {', '.join(others)}; {part:.2f} of the disk's write limit")
+    print(f"{name}: CPU " + ", ".join(f"{cpu(rows) / cpu(samples[other]):.2f} of {other}" for other in others))
 
 
 def cpu(rows: list[Sample]) -> float:
@@ -268,6 +272,7 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=0.5, help="size of the model")
     parser.add_argument("--shards", type=int, default=16)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--digest", nargs="+", default=["sha256", "xxh3"], help="what proves Slipway's copies")
     parser.add_argument("--source", type=Path, default=Path(tempfile.gettempdir()), help="where the source is made")
     parser.add_argument("--target", type=Path, default=Path(tempfile.gettempdir()), help="where it is staged")
     asked = parser.parse_args()
@@ -276,9 +281,10 @@ def main() -> None:
         make_model(source, asked.shards, int(asked.gib * GIB / asked.shards))
         size = sum(path.stat().st_size for path in source.iterdir())
         print(f"{size / GIB:.1f} GiB in {asked.shards} shards, {asked.runs} rounds, {os.cpu_count()} cores")
-        samples = measure(source, below, asked.runs)
+        samples = measure(source, below, asked.runs, asked.digest)
         print_table(samples, size)
-        print_ratios(samples)
+        for digest in asked.digest:
+            print_ratios(samples, ours(digest))
         print_interruption(source, below / "interrupted", size)
         print_second_run(Path(one) / "many", below / "many", asked.runs)
 

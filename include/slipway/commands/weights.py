@@ -122,13 +122,18 @@ def _limit(spec: DeploymentSpec) -> dict[str, object]:
 
 
 def _folders(spec: DeploymentSpec) -> dict[str, object]:
-    weights = spec.weights
-    return {"source": weights.source, "store": _store(spec), "allow_pickle": list(weights.allow_pickle)}
+    return {"source": spec.weights.source, **_asked(spec)}
 
 
 def _origin(spec: DeploymentSpec) -> dict[str, object]:
+    return {"origin": spec.weights.source, **_asked(spec)}
+
+
+def _asked(spec: DeploymentSpec) -> dict[str, object]:
+    """Of the digest nothing where it is SHA-256, which a program takes by itself."""
     weights = spec.weights
-    return {"origin": weights.source, "store": _store(spec), "allow_pickle": list(weights.allow_pickle)}
+    digest = {} if weights.digest == "sha256" else {"digest": weights.digest}
+    return {"store": _store(spec), "allow_pickle": list(weights.allow_pickle), **digest}
 
 
 def _job(spec: DeploymentSpec, *steps: Command) -> Role:

@@ -82,7 +82,7 @@ class Trends(Database):
 
 
 def _step(row: Row[Any], ready: Mapping[str, Any] | None) -> Step:
-    *plain, versions = row
+    plain, versions = row[:-1], row[-1]
     known = {name: versions[name] for name in SERVING if versions and versions.get(name)}
     return Step(**dict(zip(PLAIN, plain, strict=True)), versions=known, ready=ready)
 

@@ -62,6 +62,7 @@ def test_all_shipped_deployments_load():
         ("name: tiny\nroot", "name: Tiny\nroot", "name: String should match pattern"),
         ("/models/tiny,", "'hf:org/tiny@main',", "weights: source: a repository is named `hf:org/name@commit`"),
         ("/models/tiny,", f"'hf:org/tiny@{'a' * 40}', stage: false,", "weights: stage: a repository has no folder"),
+        ("/models/tiny,", "/models/tiny, digest: xxh3, stage: false,", "weights: digest: only for what is staged"),
         (
             "/models/tiny,",
             "/models/tiny, token_file: /x,",

@@ -100,7 +100,7 @@ class TestWeights:
         assert told(weights.plan(in_place, {}, PYTHON)) == []
 
     def test_what_the_file_allows_and_limits_reaches_the_job(self, spec):
-        said = {"allow_pickle": ("a.bin",), "limit_bytes_per_s": 2 << 20}
+        said = {"allow_pickle": ("a.bin",), "limit_bytes_per_s": 2 << 20, "digest": "xxh3"}
         changed = spec.model_copy(update={"weights": spec.weights.model_copy(update=said)})
         [[start, _]] = weights.plan(changed, {}, PYTHON)
         request = json.loads(asked(start)["steps"][0]["stdin"])
@@ -109,6 +109,7 @@ class TestWeights:
             "store": "/srv/slipway/models/tiny",
             "allow_pickle": ["a.bin"],
             "limit_bytes_per_s": 2 << 20,
+            "digest": "xxh3",
         }
 
     def test_hosts_share_the_source_where_the_file_says_so_and_several_lack_it(self, spec):

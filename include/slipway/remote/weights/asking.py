@@ -8,6 +8,7 @@ from pathlib import Path
 from slipway.remote.request import Request
 from slipway.remote.weights.blocks import BLOCK_BYTES
 from slipway.remote.weights.chunks import DEFAULT_CHUNK_BYTES
+from slipway.remote.weights.digests import DIGESTS, SHA256
 from slipway.remote.weights.mounts import is_network
 from slipway.remote.weights.striping import Stripe, load_token
 
@@ -27,6 +28,14 @@ def chunk_bytes_of(asked: Request) -> int:
     if chunk_bytes % BLOCK_BYTES:
         raise asked.wrong("chunk_bytes", f"is not a multiple of {BLOCK_BYTES}")
     return chunk_bytes
+
+
+def algorithm_of(asked: Request) -> str:
+    """What makes the digests of chunks."""
+    algorithm = asked.text("digest", SHA256)
+    if algorithm not in DIGESTS:
+        raise asked.wrong("digest", f"is none of {', '.join(DIGESTS)}")
+    return algorithm
 
 
 def limit_of(asked: Request) -> int | None:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from slipway.remote.weights.blocks import BlockFile
 from slipway.remote.weights.chunks import Chunk
+from slipway.remote.weights.digests import open_digest
 from slipway.remote.weights.listing import printable
 
 
 class ChunkFiles:
     """One file of the folder is open at a time, which suits chunks that come in the order of the files."""
 
-    def __init__(self, folder: Path, flags: int) -> None:
-        """``flags`` as for :func:`os.open`."""
+    def __init__(self, folder: Path, flags: int, algorithm: str) -> None:
+        """``flags`` as for :func:`os.open`; ``algorithm`` is one of :data:`DIGESTS`."""
+        self._digest = open_digest(algorithm)
         self._folder = folder
         self._flags = flags
         self._name = ""
         self._file: BlockFile | None = None
 
     def read(self, chunk: Chunk, buffer: memoryview) -> str:
-        """Read a chunk into an aligned buffer and give its SHA-256.
+        """Read a chunk into an aligned buffer and give its digest.
 
         Raises OSError, or EOFError where the file is shorter.
         """
         self._open(chunk.name).read(buffer, chunk.offset, chunk.length)
-        return hashlib.sha256(buffer[: chunk.length]).hexdigest()
+        return self._digest(buffer[: chunk.length])
 
     def write(self, chunk: Chunk, buffer: memoryview) -> None:
         """Write a chunk from an aligned buffer. Raises OSError."""

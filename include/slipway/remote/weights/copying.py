@@ -29,6 +29,7 @@ class CopyJob:
     source: Path
     target: Path
     chunk_bytes: int
+    algorithm: str
     known: Known
     journal: Journal
     progress: Progress
@@ -45,8 +46,8 @@ class ChunkCopier:
 
     def __init__(self, job: CopyJob) -> None:
         self._job = job
-        self._source = ChunkFiles(job.source, os.O_RDONLY)
-        self._target = ChunkFiles(job.target, os.O_RDWR | os.O_NOFOLLOW)
+        self._source = ChunkFiles(job.source, os.O_RDONLY, job.algorithm)
+        self._target = ChunkFiles(job.target, os.O_RDWR | os.O_NOFOLLOW, job.algorithm)
         self._buffer = aligned_buffer(job.chunk_bytes)
         self._peers = PeerReader(job.peers) if job.peers else None
 

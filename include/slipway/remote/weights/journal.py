@@ -1,6 +1,6 @@
 """Which chunks of a copy are on the disk, with their digests: a file that only grows, so that a killed copy resumes.
 
-The first line names the copy; each other line is a chunk's number, its SHA-256 and a checksum of both. A line that was
+The first line names the copy; each other line is a chunk's number, its digest and a checksum of both. A line that was
 torn or changed is as good as none.
 """
 

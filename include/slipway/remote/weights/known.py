@@ -30,13 +30,14 @@ class Known:
         return Refused(f"{where} of the source differs from {self.by}; nothing was published", self.hint)
 
 
-def known_of(model: Listing, store: ModelStore) -> Known:
-    """The manifest beside the source, else that of a version which was made from the same files. Raises Refused."""
+def known_of(model: Listing, store: ModelStore, algorithm: str) -> Known:
+    """The manifest beside the source, else that of a version which was made from the same files and has digests of this
+    algorithm. Raises Refused."""
     beside = source_manifest(model)
     if beside:
         hint = "mend that file in the source, or take its manifest anew if the change is meant"
         return _known(beside, "the manifest beside the source", hint)
-    staged = store.manifest_made_from(model.fingerprint)
+    staged = store.manifest_made_from(model.fingerprint, algorithm)
     if staged:
         hint = (
             "mend that file in the source; if the change is meant, `touch` it: its size and time are still the old ones"

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slipway.remote.weights.chunks import Chunk, split
+from slipway.remote.weights.digests import DIGESTS, SHA256
 
 MANIFEST = "slipway-manifest.json"
 
@@ -23,7 +24,7 @@ class BadManifest(ValueError):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """``chunks`` are the SHA-256 digests of the file's chunks in order; all chunks but the last are equally long."""
+    """``chunks`` are the digests of the file's chunks in order; all chunks but the last are equally long."""
 
     name: str
     size: int
@@ -32,16 +33,18 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The files in the order of their names, cut into chunks of ``chunk_bytes``."""
+    """The files in the order of their names, cut into chunks of ``chunk_bytes``; ``algorithm`` made their digests."""
 
     chunk_bytes: int
     files: tuple[FileEntry, ...]
+    algorithm: str = SHA256
 
     @property
     def text(self) -> bytes:
-        """The manifest file: JSON with one way only to write it."""
+        """The manifest file: JSON with one way only to write it, which names SHA-256 by saying nothing."""
         files = [{"chunks": file.chunks, "name": file.name, "size": file.size} for file in self.files]
         content = {"chunk_bytes": self.chunk_bytes, "files": files, "manifest": 1}
+        content |= {} if self.algorithm == SHA256 else {"digest": self.algorithm}
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
     @property
@@ -60,12 +63,15 @@ class Manifest:
         return [(chunk, digests[chunk.number]) for chunk in chunks]
 
 
-def manifest_of(sizes: Sequence[tuple[str, int]], chunk_bytes: int, digests: Mapping[int, str]) -> Manifest:
+def manifest_of(
+    sizes: Sequence[tuple[str, int]], chunk_bytes: int, digests: Mapping[int, str], algorithm: str
+) -> Manifest:
     """The manifest of files, given as pairs of name and size, from the digests of their chunks by number."""
     of_file: dict[str, list[str]] = {name: [] for name, _ in sizes}
     for chunk in split(sizes, chunk_bytes):
         of_file[chunk.name].append(digests[chunk.number])
-    return Manifest(chunk_bytes, tuple(FileEntry(name, size, tuple(of_file[name])) for name, size in sizes))
+    files = tuple(FileEntry(name, size, tuple(of_file[name])) for name, size in sizes)
+    return Manifest(chunk_bytes, files, algorithm)
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -84,10 +90,12 @@ def parse_manifest(text: bytes) -> Manifest:
     try:
         content: dict[str, Any] = json.loads(text)
         entries = [FileEntry(file["name"], file["size"], tuple(file["chunks"])) for file in content["files"]]
-        manifest = Manifest(content["chunk_bytes"], tuple(entries))
+        manifest = Manifest(content["chunk_bytes"], tuple(entries), content.get("digest", SHA256))
         strange = [entry.name for entry in entries if not _fits(entry, manifest.chunk_bytes)]
     except (ValueError, KeyError, TypeError, ArithmeticError) as error:
         raise BadManifest(f"not a manifest of Slipway: {error!r}") from error
+    if manifest.algorithm not in DIGESTS:
+        raise BadManifest(f"its digests are of {manifest.algorithm!a}, which this Slipway does not know")
     if strange:
         raise BadManifest(f"not a manifest of Slipway: the entry {strange[0]!a}")
     return manifest

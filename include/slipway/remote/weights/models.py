@@ -16,7 +16,8 @@ from typing import Any
 from slipway.remote.refusal import Refused, refusing
 from slipway.remote.request import Request
 from slipway.remote.weights.adopting import adopt_version, download_folder, fingerprint_of
-from slipway.remote.weights.asking import chunk_bytes_of, path_of, threads_of
+from slipway.remote.weights.asking import algorithm_of, chunk_bytes_of, path_of, threads_of
+from slipway.remote.weights.digests import open_digest
 from slipway.remote.weights.listing import list_folder
 from slipway.remote.weights.manifest import BadManifest, load_manifest
 from slipway.remote.weights.measuring import measure_disk
@@ -35,8 +36,10 @@ Answer = dict[str, Any]
 def look(request: Request) -> Answer:
     """What of ``origin`` is staged in ``store``; nothing is changed. The same answer as that of ``stage look``."""
     store, origin = ModelStore(path_of(request, "store")), request.text("origin")
-    staged = store.current
-    current = bool(staged and staged.fingerprint == fingerprint_of(origin) and staged.whole())
+    staged, algorithm = store.current, algorithm_of(request)
+    current = bool(staged and staged.made_from(fingerprint_of(origin), "", algorithm) and staged.whole())
+    if not current:
+        open_digest(algorithm)
     return {
         "source_exists": True,
         "bytes": size_of(staged) if staged and current else 0,
@@ -49,16 +52,17 @@ def look(request: Request) -> Answer:
 
 def adopt(request: Request) -> Answer:
     """Make what was downloaded from ``origin`` a version of ``store``, and the current one. Raises Refused."""
-    store, origin = ModelStore(path_of(request, "store")), request.text("origin")
+    store, origin, algorithm = ModelStore(path_of(request, "store")), request.text("origin"), algorithm_of(request)
     folder = download_folder(store, origin)
     with refusing(f"taking {origin} into {store.path}"), store.open_lock(LOCK_WAIT_S):
         store.remove_stale(fingerprint_of(origin))
-        version = store.made_from(fingerprint_of(origin))
+        version = store.made_from(fingerprint_of(origin), "", algorithm)
         if version:
             store.make_current(version)
         else:
             progress = Progress("checked", list_folder(folder).size)
-            order = ReadOrder(folder, threads_of(request, folder), chunk_bytes_of(request), Pace(None), progress)
+            threads, chunk_bytes = threads_of(request, folder), chunk_bytes_of(request)
+            order = ReadOrder(folder, threads, chunk_bytes, Pace(None), progress, algorithm)
             version = adopt_version(store, origin, order, tuple(request.texts("allow_pickle")))
     return {"path": str(version.path), "digest": version.digest, "bytes": size_of(version)}
 

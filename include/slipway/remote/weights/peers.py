@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import threading
 import time
@@ -10,6 +9,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from slipway.remote.weights.chunks import Chunk
+from slipway.remote.weights.digests import open_digest
 from slipway.remote.weights.striping import DIGEST, GONE_S, RETRY_S, TIMEOUT_S, Shelf, Stripe, authorization
 
 PATIENCE_S = 600.0
@@ -19,8 +19,9 @@ PATIENCE_S = 600.0
 class Peers:
     """What all threads of one copy know of the other hosts."""
 
-    def __init__(self, stripe: Stripe, shelf: Shelf) -> None:
+    def __init__(self, stripe: Stripe, shelf: Shelf, algorithm: str) -> None:
         self.stripe, self.shelf = stripe, shelf
+        self.digest = open_digest(algorithm)
         self.lost: set[int] = set()
         self.fetched_bytes = 0
         self._adding = threading.Lock()
@@ -57,7 +58,7 @@ class PeerReader:
             connection.close()
 
     def read(self, chunk: Chunk, buffer: memoryview) -> str:
-        """Read a peer's chunk into the buffer and give its SHA-256; empty where the source must be read instead."""
+        """Read a peer's chunk into the buffer and give its digest; empty where the source must be read instead."""
         host = self._peers.stripe.holder(chunk)
         if host == self._peers.stripe.own:
             return ""
@@ -81,7 +82,7 @@ class PeerReader:
 
     def _taken(self, chunk: Chunk, buffer: memoryview, told: str) -> str:
         """The digest, where what arrived is what the peer read."""
-        if hashlib.sha256(buffer[: chunk.length]).hexdigest() != told:
+        if self._peers.digest(buffer[: chunk.length]) != told:
             return ""
         self._peers.add(chunk.length)
         return told

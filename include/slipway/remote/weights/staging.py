@@ -15,6 +15,7 @@ from slipway.remote.refusal import Refused, refusing
 from slipway.remote.weights.blocks import reserve, settle, settle_folder
 from slipway.remote.weights.chunks import split, work_through
 from slipway.remote.weights.copying import ChunkCopier, CopyJob, require_unchanged
+from slipway.remote.weights.digests import SHA256, open_digest
 from slipway.remote.weights.journal import Journal
 from slipway.remote.weights.known import Known, known_of, problems_of_source
 from slipway.remote.weights.listing import Listing, printable
@@ -32,6 +33,7 @@ SPARE_PART = 0.05
 class CopyOrder:
     """What to copy, where to, and how. ``chunk_bytes`` is a multiple of 4,096; ``pickles`` may be part of the model.
 
+    ``algorithm`` makes the digests, unless a manifest beside the source says otherwise: the copy is held against that.
     With a ``stripe`` this host reads a share of the source, and gives it to the others for theirs.
     """
 
@@ -42,6 +44,7 @@ class CopyOrder:
     limit_bytes_per_s: float | None
     pickles: tuple[str, ...] = ()
     stripe: Stripe | None = None
+    algorithm: str = SHA256
 
 
 @contextmanager
@@ -54,15 +57,18 @@ def staged_version(order: CopyOrder, model: Listing, progress: Progress) -> Iter
     problems = problems_of_source(model, order.pickles)
     if problems:
         raise Refused(f"{order.source} is no whole model:\n" + "\n".join(problems), "mend the source, then stage again")
-    known = known_of(model, order.store)
-    order = replace(order, chunk_bytes=known.manifest.chunk_bytes) if known.manifest else order
+    known = known_of(model, order.store, order.algorithm)
+    if known.manifest:
+        order = replace(order, chunk_bytes=known.manifest.chunk_bytes, algorithm=known.manifest.algorithm)
+    open_digest(order.algorithm)
     partial = order.store.partial(model.fingerprint)
     _require_space(partial, model)
     _reserve(partial, model)
     with _shared(order, model, partial) as peers:
         digests = _copy_chunks(order, model, known, progress, peers)
         require_unchanged(model)
-        manifest = manifest_of([(file.name, file.size) for file in model.files], order.chunk_bytes, digests)
+        sizes = [(file.name, file.size) for file in model.files]
+        manifest = manifest_of(sizes, order.chunk_bytes, digests, order.algorithm)
         seal(partial, model, manifest, record_of(str(model.folder), model.fingerprint, progress))
         version = order.store.publish(partial, manifest)
         order.store.journal(model.fingerprint).unlink()
@@ -77,9 +83,9 @@ def _shared(order: CopyOrder, model: Listing, partial: Path) -> Iterator[Peers |
     if order.stripe is None:
         yield None
         return
-    shelf = Shelf(f"{model.fingerprint}-{order.chunk_bytes}", partial)
+    shelf = Shelf(f"{model.fingerprint}-{order.chunk_bytes}-{order.algorithm}", partial)
     with closing(PeerServer(order.stripe, shelf)):
-        peers = Peers(order.stripe, shelf)
+        peers = Peers(order.stripe, shelf, order.algorithm)
         yield peers
         peers.say_served()
 
@@ -125,9 +131,10 @@ def _copy_chunks(
         chunks = order.stripe.in_order(chunks, lag=2 * order.threads)
     target = order.store.partial(model.fingerprint)
     title = f"slipway-journal 1 {model.fingerprint} {order.chunk_bytes}"
+    title += "" if order.algorithm == SHA256 else f" {order.algorithm}"
     with closing(Journal(order.store.journal(model.fingerprint), title, target, model.size)) as journal:
         pace = Pace(order.limit_bytes_per_s)
-        job = CopyJob(order.source, target, order.chunk_bytes, known, journal, progress, pace, peers)
+        job = CopyJob(order.source, target, order.chunk_bytes, order.algorithm, known, journal, progress, pace, peers)
         try:
             work_through(chunks, lambda: closing(ChunkCopier(job)), order.threads, progress.say)
         finally:
@@ -146,7 +153,7 @@ def seal(partial: Path, model: Listing, manifest: Manifest, record: Mapping[str,
     for file in model.files:
         settle(partial / file.name, file.size)
     (partial / MANIFEST).write_bytes(manifest.text)
-    (partial / SOURCE_RECORD).write_text(json.dumps(record))
+    (partial / SOURCE_RECORD).write_text(json.dumps({**record, "algorithm": manifest.algorithm}))
     for name in (MANIFEST, SOURCE_RECORD):
         settle(partial / name)
     for folder in (partial, *(path for path in partial.rglob("*") if path.is_dir())):

@@ -1,6 +1,6 @@
 """Chunks that hosts give each other while all of them stage the same model: each reads a share of the source for all.
 
-Spoken over HTTP at the address of each host in the cluster: ``GET /MODEL/NUMBER`` gives a chunk with its SHA-256, and
+Spoken over HTTP at the address of each host in the cluster: ``GET /MODEL/NUMBER`` gives a chunk with its digest, and
 ``PUT /MODEL/HOST`` says that a host needs nothing more. Who does not know the token of this one staging gets nothing.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from slipway.remote.refusal import refusing
 from slipway.remote.weights.chunks import Chunk
 
-DIGEST = "X-Sha256"
+DIGEST = "X-Digest"
 WAIT_S = 20.0
 """How long a question waits for a chunk that is not there yet."""
 
@@ -60,7 +60,7 @@ class Shelf:
     """The chunks that this host has, and where: what its peers may ask for."""
 
     def __init__(self, model: str, folder: Path) -> None:
-        """``model`` names files and chunk size, so that nobody is given a chunk of another model."""
+        """``model`` names files, chunk size and digest, so that nobody is given a chunk of another model."""
         self.model = model
         self.folder = folder
         self.asked_at = time.monotonic()

@@ -14,6 +14,7 @@ from slipway.remote.weights.checkpoint import problems_of
 from slipway.remote.weights.chunk_files import ChunkFiles, place
 from slipway.remote.weights.chunks import Chunk, split, work_through
 from slipway.remote.weights.copying import require_unchanged, source_changed
+from slipway.remote.weights.digests import SHA256, open_digest
 from slipway.remote.weights.listing import Listing
 from slipway.remote.weights.manifest import MANIFEST, Manifest, manifest_of
 from slipway.remote.weights.progress import Pace, Progress
@@ -28,6 +29,7 @@ class ReadOrder:
     chunk_bytes: int
     pace: Pace
     progress: Progress
+    algorithm: str = SHA256
     digests: dict[int, str] = field(default_factory=dict)
 
 
@@ -44,11 +46,12 @@ def read_manifest(order: ReadOrder, model: Listing, pickles: tuple[str, ...]) ->
     problems = problems_of(model, pickles)
     if problems:
         raise Refused(f"{order.source} is no whole model:\n" + "\n".join(problems), "mend the source first")
+    open_digest(order.algorithm)
     sizes = [(file.name, file.size) for file in model.files]
     chunks = split(sizes, order.chunk_bytes)
     work_through(chunks, lambda: closing(ChunkReader(order)), order.threads, order.progress.say)
     require_unchanged(model)
-    return manifest_of(sizes, order.chunk_bytes, order.digests)
+    return manifest_of(sizes, order.chunk_bytes, order.digests, order.algorithm)
 
 
 class ChunkReader:
@@ -56,7 +59,7 @@ class ChunkReader:
 
     def __init__(self, order: ReadOrder) -> None:
         self._order = order
-        self._files = ChunkFiles(order.source, os.O_RDONLY)
+        self._files = ChunkFiles(order.source, os.O_RDONLY, order.algorithm)
         self._buffer = aligned_buffer(order.chunk_bytes)
 
     def close(self) -> None:

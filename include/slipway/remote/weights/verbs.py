@@ -15,8 +15,9 @@ from typing import Any
 
 from slipway.remote.refusal import Refused, refusing
 from slipway.remote.request import Request
-from slipway.remote.weights.asking import chunk_bytes_of, limit_of, path_of, stripe_of, threads_of
+from slipway.remote.weights.asking import algorithm_of, chunk_bytes_of, limit_of, path_of, stripe_of, threads_of
 from slipway.remote.weights.code import code
+from slipway.remote.weights.digests import open_digest
 from slipway.remote.weights.known import digest_beside, problems_of_source
 from slipway.remote.weights.listing import Listing, list_folder, printable
 from slipway.remote.weights.manifest import MANIFEST, BadManifest, load_manifest
@@ -37,6 +38,8 @@ def look(request: Asked) -> Answer:
     ``current`` says that the staged version was made from exactly this source and is whole. The source's files are
     opened only where it is not: ``problems`` then names what is wrong with them. ``source_digest`` is that of the
     manifest beside the source, where there is one; ``needed_bytes`` is the room that staging still takes.
+
+    Raises Refused where this host cannot take the digests that staging needs.
     """
     asked = Request(request)
     source, store = path_of(asked, "source"), ModelStore(path_of(asked, "store"))
@@ -46,7 +49,10 @@ def look(request: Asked) -> Answer:
     except OSError as error:
         model, unfit = Listing(source, (), ()), f"the source {source} cannot be read: {error.strerror}"
     beside = digest_beside(model)
-    current = bool(staged and model.files and staged.made_from(model.fingerprint, beside) and staged.whole())
+    algorithm = algorithm_of(asked)
+    current = bool(staged and model.files and staged.made_from(model.fingerprint, beside, algorithm) and staged.whole())
+    if not current:
+        open_digest(algorithm)
     return {
         "source_exists": source.is_dir(),
         "files": len(model.files),
@@ -76,7 +82,7 @@ def copy(request: Asked) -> Answer:
         model, fetched_bytes = list_folder(order.source), 0
         progress = Progress("staged", model.size)
         order.store.remove_stale(model.fingerprint)
-        version = order.store.made_from(model.fingerprint, digest_beside(model))
+        version = order.store.made_from(model.fingerprint, digest_beside(model), order.algorithm)
         if version:
             order.store.make_current(version)
         else:
@@ -105,7 +111,8 @@ def manifest(request: Asked) -> Answer:
         model = list_folder(source)
         there = "" if asked.flag("anew") else digest_beside(model)
         progress = Progress("read", model.size)
-        order = ReadOrder(source, threads_of(asked, source), chunk_bytes_of(asked), Pace(limit_of(asked)), progress)
+        pace, algorithm = Pace(limit_of(asked)), algorithm_of(asked)
+        order = ReadOrder(source, threads_of(asked, source), chunk_bytes_of(asked), pace, progress, algorithm)
         digest = there or take_manifest(order, model, tuple(asked.texts("allow_pickle"))).digest
     read = {"seconds": round(progress.seconds, 3), "read_bytes": progress.copied_bytes}
     return {"path": str(source / MANIFEST), "digest": digest, "bytes": model.size, "files": len(model.files), **read}
@@ -124,6 +131,7 @@ def verify(request: Asked) -> Answer:
             manifest = load_manifest(folder)
         except BadManifest as error:
             raise Refused(str(error), "stage the model again") from error
+        open_digest(manifest.algorithm)
         progress = Progress("verified", manifest.size)
         seen = list_folder(folder)
         faults = find_faults(manifest, seen, threads_of(asked, folder), progress)
@@ -163,4 +171,5 @@ def _mark(folder: Path, faults: list[Fault]) -> None:
 def _copy_order(asked: Request) -> CopyOrder:
     source, store, pickles = path_of(asked, "source"), ModelStore(path_of(asked, "store")), asked.texts("allow_pickle")
     threads, chunk_bytes, limit = threads_of(asked, source), chunk_bytes_of(asked), limit_of(asked)
-    return CopyOrder(source, store, threads, chunk_bytes, limit, tuple(pickles), stripe_of(asked))
+    stripe, algorithm = stripe_of(asked), algorithm_of(asked)
+    return CopyOrder(source, store, threads, chunk_bytes, limit, tuple(pickles), stripe, algorithm)

@@ -31,6 +31,7 @@ class VerifyJob:
 
     folder: Path
     chunk_bytes: int
+    algorithm: str
     digests: Mapping[int, str]
     progress: Progress
     faults: list[Fault] = field(default_factory=list)
@@ -43,7 +44,7 @@ def find_faults(manifest: Manifest, seen: Listing, threads: int, progress: Progr
     skipped = {fault.file for fault in wrong}
     chunks = [(chunk, digest) for chunk, digest in manifest.chunks() if chunk.name not in skipped]
     digests = {chunk.number: digest for chunk, digest in chunks}
-    job = VerifyJob(seen.folder, manifest.chunk_bytes, digests, progress, wrong)
+    job = VerifyJob(seen.folder, manifest.chunk_bytes, manifest.algorithm, digests, progress, wrong)
     work_through([chunk for chunk, _ in chunks], lambda: closing(ChunkVerifier(job)), threads, progress.say)
     return sorted(job.faults)
 
@@ -53,7 +54,7 @@ class ChunkVerifier:
 
     def __init__(self, job: VerifyJob) -> None:
         self._job = job
-        self._files = ChunkFiles(job.folder, os.O_RDONLY)
+        self._files = ChunkFiles(job.folder, os.O_RDONLY, job.algorithm)
         self._buffer = aligned_buffer(job.chunk_bytes)
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ from typing import Any
 
 from slipway.remote.refusal import Refused
 from slipway.remote.weights.blocks import settle_folder
+from slipway.remote.weights.digests import SHA256
 from slipway.remote.weights.listing import OWN_FILES
 from slipway.remote.weights.manifest import MANIFEST, BadManifest, Manifest, load_manifest, parse_manifest
 
@@ -61,6 +62,11 @@ class Version:
         return str(self.record.get("fingerprint", ""))
 
     @property
+    def algorithm(self) -> str:
+        """What the digests of its chunks are."""
+        return str(self.record.get("algorithm", SHA256))
+
+    @property
     def took(self) -> dict[str, Any]:
         """``seconds`` of the copy that made it, and ``copied_bytes`` in that attempt."""
         return {name: value for name, value in self.record.items() if name in ("seconds", "copied_bytes")}
@@ -78,9 +84,11 @@ class Version:
         named = {"path": str(self.path), "digest": self.digest, "fingerprint": self.fingerprint}
         return {**named, "took": self.took}
 
-    def made_from(self, fingerprint: str, digest: str) -> bool:
-        """Whether it was made from this source; where a digest is wanted, it must have that one."""
-        return self.fingerprint == fingerprint and (not digest or self.digest == digest)
+    def made_from(self, fingerprint: str, digest: str, algorithm: str) -> bool:
+        """Whether it was made from this source; where a digest is wanted, it must have that one, else digests of that
+        algorithm."""
+        wanted = self.digest == digest if digest else self.algorithm == algorithm
+        return wanted and self.fingerprint == fingerprint
 
     def whole(self) -> bool:
         """Whether its manifest is untouched, each file has its size, and no verification found it damaged."""
@@ -126,14 +134,14 @@ class ModelStore:
             return []
         return [Version(path) for path in sorted(self.path.iterdir()) if VERSION.fullmatch(path.name)]
 
-    def made_from(self, fingerprint: str, digest: str = "") -> Version | None:
-        """A whole version that was made from the source with this fingerprint, if there is one; of no other digest."""
-        return next((v for v in self.versions if v.made_from(fingerprint, digest) and v.whole()), None)
+    def made_from(self, fingerprint: str, digest: str, algorithm: str) -> Version | None:
+        """A whole version that :meth:`Version.made_from` says was made from this source, if there is one."""
+        return next((v for v in self.versions if v.made_from(fingerprint, digest, algorithm) and v.whole()), None)
 
-    def manifest_made_from(self, fingerprint: str) -> Manifest | None:
+    def manifest_made_from(self, fingerprint: str, algorithm: str) -> Manifest | None:
         """The manifest of a version that was made from this source, whole or not: what the source held then."""
         for version in self.versions:
-            if version.fingerprint == fingerprint:
+            if version.made_from(fingerprint, "", algorithm):
                 with suppress(OSError, BadManifest):
                     return load_manifest(version.path)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ MANIFEST = Manifest(
 
 def test_it_is_made_from_the_digests_of_the_chunks() -> None:
     sizes = [("a", 6), ("empty", 0), ("sub/\udcff", 4)]
-    assert manifest_of(sizes, 4, {0: "one", 1: "two", 2: "three"}) == MANIFEST
+    assert manifest_of(sizes, 4, {0: "one", 1: "two", 2: "three"}, "sha256") == MANIFEST
     assert [(chunk.name, chunk.offset, digest) for chunk, digest in MANIFEST.chunks()] == [
         ("a", 0, "one"),
         ("a", 4, "two"),
@@ -55,6 +56,15 @@ def test_what_is_no_manifest_is_refused(change: dict[str, Any]) -> None:
     content = json.loads(MANIFEST.text) | change
     with pytest.raises(BadManifest, match="not a manifest of Slipway"):
         parse_manifest(json.dumps(content).encode())
+
+
+def test_it_names_its_digest_where_that_is_not_sha256() -> None:
+    other = replace(MANIFEST, algorithm="xxh3")
+    assert parse_manifest(other.text) == other
+    assert other.digest != MANIFEST.digest
+    assert b"digest" not in MANIFEST.text
+    with pytest.raises(BadManifest, match="of 'md5', which"):
+        parse_manifest(replace(MANIFEST, algorithm="md5").text)
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"\xff", b"{}"])

@@ -168,8 +168,8 @@ def download(make_model: MakeModel, tmp_path: Path) -> Path:
     return source.rename(download_folder(ModelStore(store), ORIGIN))
 
 
-def ask_origin(verb: str, tmp_path: Path) -> dict[str, Any]:
-    return VERBS[verb](Request({"store": str(tmp_path / "models" / "tiny"), "origin": ORIGIN}))
+def ask_origin(verb: str, tmp_path: Path, **more: Any) -> dict[str, Any]:
+    return VERBS[verb](Request({"store": str(tmp_path / "models" / "tiny"), "origin": ORIGIN, **more}))
 
 
 def test_a_download_becomes_a_version_without_a_copy(make_model, tmp_path) -> None:
@@ -184,6 +184,13 @@ def test_a_download_becomes_a_version_without_a_copy(make_model, tmp_path) -> No
     assert (seen["current"], seen["staged"]["digest"], seen["bytes"]) == (True, done["digest"], done["bytes"])
     assert STAGE["verify"]({"path": str(version)})["ok"]
     assert ask_origin("adopt", tmp_path) == done
+
+
+def test_a_download_has_the_digests_that_were_asked_for(make_model, tmp_path) -> None:
+    download(make_model, tmp_path)
+    version = Path(ask_origin("adopt", tmp_path, digest="xxh3")["path"])
+    assert STAGE["verify"]({"path": str(version)})["ok"]
+    assert [ask_origin("look", tmp_path, digest=each)["current"] for each in ("xxh3", "sha256")] == [True, False]
 
 
 def test_a_download_that_is_no_whole_model_is_not_published(make_model, tmp_path) -> None:

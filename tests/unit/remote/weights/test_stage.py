@@ -341,3 +341,45 @@ def test_progress_is_said(
 def test_a_wrong_field_is_named(make_model: MakeModel, field: str, value: object) -> None:
     with pytest.raises(Refused, match=f"^{field}: "):
         ask("copy", make_model(), **{field: value})
+
+
+class TestAnotherDigest:
+    """``digest: xxh3`` from the copy to the verification."""
+
+    def test_a_copy_is_verified_by_the_digest_that_it_was_made_with(self, make_model: MakeModel) -> None:
+        source = make_model()
+        staged = ask("copy", source, digest="xxh3")
+        path = Path(staged["path"])
+        assert contents(path) == contents(source)
+        assert json.loads((path / "slipway-manifest.json").read_bytes())["digest"] == "xxh3"
+        assert verify(path)["ok"]
+        flip(path / "config.json", 3)
+        assert [fault["file"] for fault in verify(path)["faults"]] == ["config.json"]
+
+    def test_what_was_staged_with_another_one_is_not_current(self, make_model: MakeModel) -> None:
+        source = make_model()
+        first = ask("copy", source)
+        assert not ask("look", source, digest="xxh3")["current"]
+        other = ask("copy", source, digest="xxh3")
+        assert (other["copied_bytes"], ask("look", source, digest="xxh3")["current"]) == (first["bytes"], True)
+        assert other["digest"] != first["digest"]
+        assert not ask("look", source)["current"]
+        assert ask("copy", source)["copied_bytes"] == 0
+
+    def test_a_manifest_beside_the_source_keeps_its_own(self, make_model: MakeModel) -> None:
+        source = make_model()
+        taken = ask("manifest", source, chunk_bytes=CHUNK_BYTES)
+        staged = ask("copy", source, digest="xxh3")
+        assert staged["digest"] == taken["digest"]
+        assert ask("look", source, digest="xxh3")["current"]
+
+    def test_a_source_that_fails_its_own_manifest_is_refused(self, make_model: MakeModel) -> None:
+        source = make_model()
+        ask("manifest", source, digest="xxh3")
+        flip(source / "config.json", 3)
+        with pytest.raises(Refused, match=r"config.json at byte 0 of the source differs from the manifest beside"):
+            ask("copy", source)
+
+    def test_an_unknown_one_is_refused(self, make_model: MakeModel) -> None:
+        with pytest.raises(Refused, match="digest"):
+            ask("copy", make_model(), digest="md5")

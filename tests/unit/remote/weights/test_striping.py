@@ -71,8 +71,9 @@ def hosts(make_model: Callable[..., Path], free_port: int) -> Hosts:
     return Hosts(make_model(shard_size=1_000_000), free_port)
 
 
-def test_each_reads_a_share_and_has_the_rest_from_the_other(hosts: Hosts) -> None:
-    first, second = [hosts.end(each) for each in [hosts.begin(own) for own in (0, 1)]]
+@pytest.mark.parametrize("digest", ["sha256", "xxh3"])
+def test_each_reads_a_share_and_has_the_rest_from_the_other(hosts: Hosts, digest: str) -> None:
+    first, second = [hosts.end(each) for each in [hosts.begin(own, digest=digest) for own in (0, 1)]]
     assert first["digest"] == second["digest"]
     for answer in (first, second):
         assert answer["copied_bytes"] == answer["bytes"]
@@ -139,7 +140,7 @@ class TestAPeer:
     def read(self, stripe: Stripe, model: str = "model-4096", token: str = "secret") -> tuple[str, set[int], bytes]:
         """What host 1 gets of host 0's first chunk."""
         mine = Stripe(1, stripe.addresses, stripe.port, token)
-        peers, buffer = Peers(mine, Shelf(model, Path("/nowhere"))), memoryview(bytearray(4096))
+        peers, buffer = Peers(mine, Shelf(model, Path("/nowhere")), "sha256"), memoryview(bytearray(4096))
         reader = PeerReader(peers)
         digest = reader.read(Chunk(0, "a", 0, 4096), buffer)
         reader.close()
