@@ -15,5 +15,6 @@
 ==========================================  ========================================================================
 
 Each route answers 401 without a login of Airflow's, and 403 to one who may not read the deployment's DAG
-``<name>.deploy``, or for files its tasks' logs. Every run, deployment and cell says whether it is a rehearsal.
+``<name>.deploy``, or for files its tasks' logs. Every run, deployment and cell says whether it is a rehearsal. Cells
+are columns in ``trends`` and ``points``: the values at one place in each list are one cell's.
 """

@@ -1,7 +1,7 @@
-"""Which chunks of a copy are on the disk, with their digests: a file that only grows, so that a killed copy resumes.
+"""Which chunks of a copy are in their files, with their digests: a file that only grows, so that a killed copy resumes.
 
 The first line names the copy; each other line is a chunk's number, its digest and a checksum of both. A line that was
-torn or changed is as good as none.
+torn or changed is as good as none. What a journal says is no proof: whoever resumes reads the chunk back.
 """
 
 from __future__ import annotations
@@ -15,26 +15,23 @@ from pathlib import Path
 from slipway.remote.weights.blocks import settle, settle_folder
 from slipway.remote.weights.chunks import Chunk
 
-LONGEST_STRETCH_BYTES = 1024**3
-STRETCHES = 200
+STRETCH_BYTES = 1024**3
 
 
 class Journal:
     """The journal of one copy into ``target``; safe to use from several threads.
 
-    Chunks are written down once half a percent of the model, or a GiB, has come together, and only after the files that
-    they belong to were brought to the disk. So a killed copy loses at most one percent, and what was under way.
+    A chunk is written down as soon as it is in its file, so a killed process loses what was under way and no more.
+    Every GiB is brought to the disk, so a host that loses its power loses little more than that.
     """
 
-    def __init__(self, path: Path, title: str, target: Path, total_bytes: int) -> None:
+    def __init__(self, path: Path, title: str, target: Path) -> None:
         """``title`` has no line break; what is found under another title is forgotten. Raises OSError."""
         self.digests = _load_digests(path, title)
         self._target = target
-        self._stretch_bytes = min(LONGEST_STRETCH_BYTES, total_bytes // STRETCHES)
-        self._pending: list[tuple[Chunk, str]] = []
-        self._pending_bytes = 0
+        self._unsettled: set[str] = set()
+        self._unsettled_bytes = 0
         self._adding = threading.Lock()
-        self._writing = threading.Lock()
         self._fd = _rewritten(path, title, self.digests)
 
     def close(self) -> None:
@@ -43,22 +40,22 @@ class Journal:
     def add(self, chunk: Chunk, digest: str) -> None:
         """A chunk was written to its file. Raises OSError."""
         with self._adding:
-            self._pending.append((chunk, digest))
-            self._pending_bytes += chunk.length
-            full = self._pending_bytes >= self._stretch_bytes
-        if full:
-            self.flush()
-
-    def flush(self) -> None:
-        """Bring what was added to the disk and write it down. Raises OSError."""
-        with self._writing:
-            with self._adding:
-                added, self._pending, self._pending_bytes = self._pending, [], 0
-            for name in {chunk.name for chunk, _ in added}:
-                settle(self._target / name)
-            os.write(self._fd, "".join(_line(chunk.number, digest) for chunk, digest in added).encode())
+            os.write(self._fd, _line(chunk.number, digest).encode())
+            self.digests[chunk.number] = digest
+            due = self._due(chunk)
+        for name in due:
+            settle(self._target / name)
+        if due:
             os.fdatasync(self._fd)
-            self.digests.update((chunk.number, digest) for chunk, digest in added)
+
+    def _due(self, chunk: Chunk) -> set[str]:
+        """The files to bring to the disk, once a stretch has come together."""
+        self._unsettled.add(chunk.name)
+        self._unsettled_bytes += chunk.length
+        if self._unsettled_bytes < STRETCH_BYTES:
+            return set()
+        due, self._unsettled, self._unsettled_bytes = self._unsettled, set(), 0
+        return due
 
 
 def parse_journal(lines: Iterable[str], title: str) -> dict[int, str]:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,9 @@ from slipway.remote.weights.peers import Peers
 from slipway.remote.weights.progress import GIB, Pace, Progress
 from slipway.remote.weights.striping import PeerServer, Shelf, Stripe
 from slipway.remote.weights.versions import SOURCE_RECORD, ModelStore, Version, free_bytes
+
+SETTLERS = 8
+"""Threads that bring files to the disk: a file system does several at once as quickly as one."""
 
 SPARE_PART = 0.05
 """The part of the model's size that must be free beside it."""
@@ -125,20 +129,17 @@ def _reserve(partial: Path, model: Listing) -> None:
 def _copy_chunks(
     order: CopyOrder, model: Listing, known: Known, progress: Progress, peers: Peers | None
 ) -> dict[int, str]:
-    """Chunk number -> digest, once all chunks are on the disk."""
+    """Chunk number -> digest, once all chunks are in their files."""
     chunks = split([(file.name, file.size) for file in model.files], order.chunk_bytes)
     if order.stripe:
         chunks = order.stripe.in_order(chunks, lag=2 * order.threads)
     target = order.store.partial(model.fingerprint)
     title = f"slipway-journal 1 {model.fingerprint} {order.chunk_bytes}"
     title += "" if order.algorithm == SHA256 else f" {order.algorithm}"
-    with closing(Journal(order.store.journal(model.fingerprint), title, target, model.size)) as journal:
+    with closing(Journal(order.store.journal(model.fingerprint), title, target)) as journal:
         pace = Pace(order.limit_bytes_per_s)
         job = CopyJob(order.source, target, order.chunk_bytes, order.algorithm, known, journal, progress, pace, peers)
-        try:
-            work_through(chunks, lambda: closing(ChunkCopier(job)), order.threads, progress.say)
-        finally:
-            journal.flush()
+        work_through(chunks, lambda: closing(ChunkCopier(job)), order.threads, progress.say)
         return journal.digests
 
 
@@ -150,8 +151,8 @@ def record_of(source: str, fingerprint: str, progress: Progress) -> dict[str, An
 
 def seal(partial: Path, model: Listing, manifest: Manifest, record: Mapping[str, Any]) -> None:
     """Have everything on the disk, with the manifest and the record of the source."""
-    for file in model.files:
-        settle(partial / file.name, file.size)
+    with ThreadPoolExecutor(SETTLERS) as pool:
+        list(pool.map(lambda file: settle(partial / file.name, file.size), model.files))
     (partial / MANIFEST).write_bytes(manifest.text)
     (partial / SOURCE_RECORD).write_text(json.dumps({**record, "algorithm": manifest.algorithm}))
     for name in (MANIFEST, SOURCE_RECORD):

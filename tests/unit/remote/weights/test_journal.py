@@ -5,9 +5,11 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slipway.remote.weights import journal as journals
 from slipway.remote.weights.chunks import split
 from slipway.remote.weights.journal import Journal, parse_journal
 
@@ -20,27 +22,29 @@ def line(number: int, digest: str) -> str:
     return f"{body} {zlib.crc32(body.encode()):08x}"
 
 
-def test_what_was_flushed_is_found_again(tmp_path: Path) -> None:
+def test_what_was_added_is_found_again_also_after_a_kill(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(800))
-    journal = Journal(tmp_path / "journal", TITLE, tmp_path, 800)
-    journal.add(CHUNKS[5], "five")
-    journal.add(CHUNKS[7], "seven")
-    journal.flush()
-    journal.close()
-    again = Journal(tmp_path / "journal", TITLE, tmp_path, 800)
-    again.close()
+    killed = Journal(tmp_path / "journal", TITLE, tmp_path)
+    killed.add(CHUNKS[5], "five")
+    killed.add(CHUNKS[7], "seven")
+    again = Journal(tmp_path / "journal", TITLE, tmp_path)
     assert again.digests == {5: "five", 7: "seven"}
+    for journal in (killed, again):
+        journal.close()
 
 
-def test_half_a_percent_is_written_down_without_being_asked(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(bytes(8000))
-    journal = Journal(tmp_path / "journal", TITLE, tmp_path, 8000)
-    written = []
-    for chunk in split([("file", 8000)], 4)[:20]:
+def test_every_stretch_is_brought_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[Path] = []
+    monkeypatch.setattr(journals, "STRETCH_BYTES", 12)
+    monkeypatch.setattr(journals, "settle", settled.append)
+    journal = Journal(tmp_path / "journal", TITLE, tmp_path)
+    after = []
+    for chunk in CHUNKS[:7]:
         journal.add(chunk, "digest")
-        written.append((tmp_path / "journal").read_text().count("\n") - 1)
+        after.append(len(settled))
     journal.close()
-    assert written == [0] * 9 + [10] * 10 + [20]
+    assert after == [0, 0, 1, 1, 1, 2, 2]
+    assert set(settled) == {tmp_path / "file"}
 
 
 def test_a_later_line_replaces_an_earlier_one() -> None:
