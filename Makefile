@@ -15,6 +15,8 @@ VENV := $(STATE)/venv-$(call digest,requirements.txt)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALLED := $(VENV)/installed
+# The lines of the second file, which has hashes, for the pins of the first.
+HASHED := awk 'NR == FNR { if ($$1 ~ /==/) pin[$$1]; next } /^[^ \#]/ { kept = ($$1 in pin) } kept'
 PACKAGE := $(VENV)/package-$(call digest,pyproject.toml)
 DEV := $(VENV)/dev-$(call digest,requirements-dev.txt requirements-executors.txt)
 MODEL := $(STATE)/shared/SmolLM2-135M-Instruct
@@ -111,7 +113,7 @@ $(INSTALLED):
 	@echo "setting up Airflow in $(VENV) (a minute or two, once)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install -r requirements.txt
+	@$(PIP) install --require-hashes -r <($(HASHED) requirements.txt requirements-image.txt)
 	@touch $@
 
 $(PACKAGE): | $(INSTALLED)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway.cli import bundle as cli_bundle
 from slipway.cli import main
 from slipway.cli.bundle import INSTALLER, Target, download, pack, target_of
 
@@ -46,7 +47,7 @@ def test_the_bundle_holds_project_wheels_and_installer_and_no_secret(project, tm
     made = tmp_path / "made"
     (made / "wheels").mkdir(parents=True)
     (made / "wheels" / "a-1-py3-none-any.whl").touch()
-    assert pack(project, made, tmp_path / "slipway.tar.gz", "3.12") == 1
+    assert pack([project / "requirements.txt"], made, tmp_path / "slipway.tar.gz", "3.12") == 1
     with tarfile.open(tmp_path / "slipway.tar.gz") as tar:
         files = {entry.name for entry in tar if entry.isfile()}
         assert tar.getmember("slipway/install").mode & 0o111
@@ -56,11 +57,35 @@ def test_the_bundle_holds_project_wheels_and_installer_and_no_secret(project, tm
 
 def test_the_installer_asks_for_the_python_that_it_was_made_for(tmp_path):
     installer = tmp_path / "install"
-    installer.write_text(INSTALLER.format(python="9.9"))
+    installer.write_text(INSTALLER.format(python="9.9", requirements="-r requirements.txt"))
     env = {name: value for name, value in os.environ.items() if name != "PYTHON"}
     done = subprocess.run(["bash", str(installer)], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 127
     assert "python9.9" in done.stderr
+
+
+@pytest.mark.parametrize(("asked", "pins"), [([], 1), (["--executors"], 2)], ids=["without", "with"])
+def test_what_the_executors_need_comes_along_where_it_is_asked_for(project, tmp_path, monkeypatch, asked, pins):
+    """Each of its pins agrees with those of all, so one installation takes both."""
+    names = ["requirements.txt", "requirements-executors.txt"][:pins]
+    (project / "requirements-executors.txt").touch()
+    fetched: list[str] = []
+
+    def download(requirements: Path, wheels: Path, target: Target) -> None:
+        assert target == Target("3.11")
+        wheels.mkdir(exist_ok=True)
+        fetched.append(requirements.name)
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(cli_bundle, "_download", download)
+    monkeypatch.setattr(cli_bundle, "checked", lambda result: None)
+    monkeypatch.setattr(cli_bundle.LocalHost, "run", lambda self, command: None)
+    assert main(["bundle", str(tmp_path / "slipway.tar.gz"), *asked]) == 0
+    assert fetched == names
+    with tarfile.open(tmp_path / "slipway.tar.gz") as tar:
+        assert {f"slipway/{name}" for name in names} <= {*tar.getnames()}
+        installer = tar.extractfile("slipway/install").read().decode()
+    assert f"install pip {' '.join(f'-r {name}' for name in names)}\n" in installer
 
 
 def test_outside_a_project_it_says_where_to_run(tmp_path, monkeypatch, capsys):

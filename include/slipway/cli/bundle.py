@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,12 +21,13 @@ CARRIED = (
     "include",
     "benchmarks",
     "docs",
-    "requirements.txt",
     "pyproject.toml",
     "README.md",
     "Makefile",
 )
 """What of the project's folder travels; state, secrets and results stay."""
+
+PINS, EXECUTORS_PINS = "requirements.txt", "requirements-executors.txt"
 
 LEFT_OUT = ("__pycache__", "slipway.egg-info")
 
@@ -50,7 +51,7 @@ pip=(wheels/pip-*.whl)
 install() {{
   .slipway/venv/bin/python "${{pip[0]}}/pip" --disable-pip-version-check -q install --no-index --find-links wheels "$@"
 }}
-install pip -r requirements.txt
+install pip {requirements}
 install --no-deps --no-build-isolation --editable .
 rm -rf include/slipway.egg-info
 echo "slipway is .slipway/venv/bin/slipway in $PWD"
@@ -69,21 +70,22 @@ def bundle(arguments: argparse.Namespace) -> int:
     """Write this project and the wheels that it needs into one tar.gz file, for a machine without a package index.
 
     There: unpack it and run ``slipway/install``. With ``--environment``, ``slipway/wheelhouse/NAME`` holds the wheels
-    of a serving environment: ``environment.wheelhouse`` of the deployment file, once it lies on each host. Run from
-    the project's folder.
+    of a serving environment: ``environment.wheelhouse`` of the deployment file, once it lies on each host. With
+    ``--executors``, what Celery, Kubernetes and StatsD need is installed, too. Run from the project's folder.
     """
     project = Path.cwd()
-    requirements = _there(project / "requirements.txt")
+    pins = [_there(project / name) for name in (PINS, *([EXECUTORS_PINS] if arguments.executors else []))]
     with TemporaryDirectory(dir=arguments.out.resolve().parent) as scratch:
         made = Path(scratch)
-        _download(requirements, made / "wheels", Target(arguments.python))
+        for file in pins:
+            _download(file, made / "wheels", Target(arguments.python))
         checked(
             LocalHost().run(Command((*PIP, "download", "--quiet", "--no-deps", f"--dest={made / 'wheels'}", "pip")))
         )
         for name in arguments.environment:
             lock = _there(project / "include" / "environments" / f"{name}.txt")
             _download(lock, made / "wheelhouse" / name, target_of(lock.read_text(encoding="utf-8"), arguments.python))
-        count = pack(project, made, arguments.out, arguments.python)
+        count = pack(pins, made, arguments.out, arguments.python)
     sys.stdout.write(f"{arguments.out}: {count} wheels, {arguments.out.stat().st_size / 2**20:.0f} MiB\n")
     return 0
 
@@ -109,15 +111,21 @@ def _download(requirements: Path, wheels: Path, target: Target) -> None:
     checked(LocalHost().run(download(requirements, wheels, target)), hint=hint)
 
 
-def pack(project: Path, made: Path, out: Path, python: str) -> int:
-    """Write the tar.gz file; answers how many wheels are in it. ``made`` holds the wheels, compressed already."""
+def pack(pins: Sequence[Path], made: Path, out: Path, python: str) -> int:
+    """Write the tar.gz file; answers how many wheels are in it. ``made`` holds the wheels, compressed already; ``pins``
+    are what is installed there, in the project's folder."""
     installer = made / "install"
-    installer.write_text(INSTALLER.format(python=python), encoding="utf-8")
+    installer.write_text(INSTALLER.format(python=python, requirements=_required(pins)), encoding="utf-8")
     installer.chmod(0o755)
-    carried = [project / name for name in CARRIED if (project / name).exists()]
+    project = pins[0].parent
+    carried = [*pins, *(project / name for name in CARRIED if (project / name).exists())]
     with tarfile.open(out, "w:gz", compresslevel=1) as tar:
         _add(tar, [*sorted(made.iterdir()), *carried], "slipway")
     return len(list(made.rglob("*.whl")))
+
+
+def _required(pins: Sequence[Path]) -> str:
+    return " ".join(f"-r {file.name}" for file in pins)
 
 
 def _add(tar: tarfile.TarFile, paths: Iterable[Path], under: str) -> None:

@@ -66,6 +66,7 @@ def _add_files(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:
     bundled.add_argument(
         "--environment", action="append", default=[], metavar="NAME", help="a lock file whose wheels come along: cuda"
     )
+    bundled.add_argument("--executors", action="store_true", help="with what Celery, Kubernetes and StatsD need")
 
 
 def _add_runs(command: Callable[[str, Run], argparse.ArgumentParser]) -> None:

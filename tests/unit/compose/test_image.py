@@ -78,6 +78,20 @@ def test_the_image_has_these_very_pins_each_with_its_hashes(instructions: list[t
     assert [pin for pin in pins if not pin.startswith("#") and "--hash=sha256:" not in pin] == []
 
 
+def test_make_installs_by_hashes_alone() -> None:
+    """Its own words for the lines that pip gets: those of every pin, each with its hashes."""
+    recipe = (ROOT / "Makefile").read_text()
+    assert "--require-hashes -r <($(HASHED) requirements.txt requirements-image.txt)" in recipe
+    words = re.search(r"^HASHED := (.*)$", recipe, re.MULTILINE)
+    assert words
+    program = words[1].replace("$$", "$").replace("\\#", "#")
+    command = f"{program} requirements.txt requirements-image.txt"
+    given = subprocess.run(["bash", "-c", command], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    pins = re.split(r"\n(?=\S)", given.strip())
+    assert {pin.partition(" ")[0] for pin in pins} == {"==".join(pin) for pin in _pins("requirements.txt").items()}
+    assert [pin for pin in pins if "--hash=sha256:" not in pin] == []
+
+
 def _pins(file: str) -> dict[str, str]:
     lines = [line.partition(" ")[0] for line in (ROOT / file).read_text().splitlines() if "==" in line]
     return dict(line.split("==") for line in lines if not line.startswith("#"))
