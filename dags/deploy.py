@@ -3,7 +3,18 @@
 from airflow.sdk import DAG, chain
 
 from slipway.operators.benchmark import BenchmarkOperator, VerdictOperator
-from slipway.operators.dag import IN_TURN, LAST, ONCE, approval, asset, dag_arguments, deployments, form_of, of_load
+from slipway.operators.dag import (
+    IN_TURN,
+    LAST,
+    ONCE,
+    approval,
+    asset,
+    dag_arguments,
+    deployments,
+    form_of,
+    of_load,
+    traffic,
+)
 from slipway.operators.redeploy import PromoteOperator, RestoreOperator
 from slipway.operators.resolve import ResolveOperator
 from slipway.operators.stages import (
@@ -35,6 +46,7 @@ for spec in deployments():
             benchmark,
             VerdictOperator(task_id="verdict"),
             *approval(spec),
+            *traffic(spec),
             promote,
         )
         [environment, weights, benchmark, promote] >> RestoreOperator(task_id="restore", **LAST)

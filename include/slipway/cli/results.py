@@ -22,7 +22,7 @@ from slipway.results.network import told
 from slipway.results.redeploy import difference_told
 from slipway.results.redeploy import told as told_redeploy
 from slipway.results.repeats import spread
-from slipway.stages.difference import from_running
+from slipway.stages.difference import from_running, placed
 from slipway.store import Cell, Lease, Restart, Run, Start, State, Store
 
 VALIDITY_STYLES = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
@@ -60,7 +60,7 @@ def diff(arguments: argparse.Namespace) -> int:
     """Show how a deployment file differs from what runs, and which stages would act for it. Nothing is run."""
     spec, lock, _ = loaded(arguments.file)
     with open_results() as store:
-        lines = difference_told(from_running(store, spec, lock))
+        lines = difference_told(from_running(store, placed(store, spec, lock), lock))
     Console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     return 0
 

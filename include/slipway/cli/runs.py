@@ -125,10 +125,10 @@ def _show_where(say: Say, login: Login, spec: DeploymentSpec, *, serves: bool) -
     if serves:
         asked = {"role": "user", "content": "What is the capital of France?"}
         body = json.dumps({"model": spec.serve.model_name, "messages": [asked]})
-        say(f"Endpoint: {spec.endpoint}/v1  model {spec.serve.model_name}")
+        say(f"Endpoint: {spec.entrance}/v1  model {spec.serve.model_name}")
         key = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if spec.serve.api_key_connection else ""
         header = f"-H 'Content-Type: application/json'{key}"
-        say(f"          curl -s {spec.endpoint}/v1/chat/completions {header} -d '{body}'")
+        say(f"          curl -s {spec.entrance}/v1/chat/completions {header} -d '{body}'")
         say("Stop:     make down")
 
 
@@ -146,7 +146,7 @@ def _tear_down_local(say: Say) -> None:
     with open_results() as store:
         for name, revision_id in store.latest_revisions().items():
             spec = store.spec(revision_id)
-            if any(host.connection != LOCAL for host in spec.hosts):
+            if any(host.connection != LOCAL for host in spec.machines):
                 say(f"{name}: left alone, its hosts are elsewhere; trigger {name}.teardown to stop it")
                 continue
             with open_site(spec, store.lock(revision_id), say) as site:

@@ -186,7 +186,8 @@ def _deployments() -> tuple[list[DeploymentSpec], Finding | None]:
 
 def connections_of(specs: list[DeploymentSpec]) -> list[str]:
     """The ids of the connections that hosts are reached by, that hold API keys, and by which people are told."""
-    named = {host.connection for spec in specs for host in spec.hosts if host.connection != LOCAL}
+    routers = {spec.beside.router.connection for spec in specs if spec.beside}
+    named = ({host.connection for spec in specs for host in spec.machines} | routers) - {LOCAL}
     named |= {spec.serve.api_key_connection for spec in specs if spec.serve.api_key_connection}
     return sorted(named | {conn for conn in (settings.notify_conn(),) if conn})
 

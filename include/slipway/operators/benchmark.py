@@ -119,7 +119,7 @@ class VerdictOperator(BaseOperator):
             recording.detail["compared"] = [str(shift) for shift in verdict.shifts]
             self.log.info("verdict: %s (%s)", verdict.answer, verdict.reason)
         ids: dict[str, str | int] = {"run_id": recording.run_id, "revision_id": recording.revision_id}
-        result = {"verdict": verdict.answer, "reason": verdict.reason, "endpoint": recording.spec.endpoint, **ids}
+        result = {"verdict": verdict.answer, "reason": verdict.reason, "endpoint": recording.spec.entrance, **ids}
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = dict(result)
         return result

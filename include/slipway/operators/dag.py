@@ -129,6 +129,16 @@ def approval(spec: DeploymentSpec) -> list[BaseOperator]:
     return [ApproveOperator(task_id=APPROVE, deployment=spec.name, within_s=spec.redeploy.approve_within_s)]
 
 
+def traffic(spec: DeploymentSpec) -> list[BaseOperator]:
+    """The task that moves clients to the new server, where the file has spare hosts."""
+    if spec.beside is None:
+        return []
+    from slipway.operators.beside import TRAFFIC
+    from slipway.operators.traffic import TrafficOperator
+
+    return [TrafficOperator(task_id=TRAFFIC)]
+
+
 def close_failed_run(context: Any) -> None:
     """A run that failed is failed in the results store too, also when its task was killed and could not say so."""
     from slipway.operators.recording import open_results
@@ -141,13 +151,13 @@ def close_failed_run(context: Any) -> None:
 
 
 def _docs(spec: DeploymentSpec, docs: str) -> str:
-    hosts = "\n".join(f"| {host.name} | {host.address} | {host.connection} | {host.gpus} |" for host in spec.hosts)
+    hosts = "\n".join(f"| {host.name} | {host.address} | {host.connection} | {host.gpus} |" for host in spec.machines)
     rehearsal = (
         "**Rehearsal**: the true software on CPU; its figures say nothing about a GPU.\n\n" if spec.rehearsal else ""
     )
     return (
         f"{docs}\n\n{rehearsal}{spec.description}\n\n"
-        f"Serves `{spec.serve.model_name}` at `{spec.endpoint}` "
+        f"Serves `{spec.serve.model_name}` at `{spec.entrance}` "
         f"(tensor parallel {spec.serve.tensor_parallel}, pipeline parallel {spec.serve.pipeline_parallel}).\n\n"
         f"| host | address | connection | GPUs |\n|---|---|---|---|\n{hosts}\n"
     )

@@ -28,7 +28,7 @@ def leased_hosts(spec: DeploymentSpec) -> list[str]:
     from slipway.hooks.hosts import LOCAL
 
     here = platform.node()
-    return [f"{here}/{host.address}" if host.connection == LOCAL else host.address for host in spec.hosts]
+    return [f"{here}/{host.address}" if host.connection == LOCAL else host.address for host in spec.machines]
 
 
 def leased_workers(spec: DeploymentSpec) -> list[str]:

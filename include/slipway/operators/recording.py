@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import SlipwayError
+from slipway.operators.beside import serves_elsewhere
 from slipway.operators.failure import as_airflow
 from slipway.operators.lease import held
 from slipway.operators.metrics import timed
@@ -45,7 +46,7 @@ class Recording:
 
     def keep_network(self) -> None:
         """Put the network's figure beside this run's own: that of the run which last found ready what runs now."""
-        current = self.store.current(self.spec.name)
+        current = None if serves_elsewhere(self.store, self.spec) else self.store.current(self.spec.name)
         figure = self.store.run_by_id(current.run_id).snapshot.get("network") if current else None
         if figure:
             self.store.add_snapshot(self.run_id, {"network": figure})

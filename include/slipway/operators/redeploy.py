@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.errors import NotPromoted, NotRestored, SlipwayError
+from slipway.operators.beside import TRAFFIC, move_traffic, serves_elsewhere, stop_router
 from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.lease import held
 from slipway.operators.links import LINKS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 APPROVE, PROMOTE = "approve", "promote"
 
-DECISIVE = (APPROVE, PROMOTE)
+DECISIVE = (APPROVE, TRAFFIC, PROMOTE)
 """Tasks whose failure is a decision, and no accident."""
 
 ENDED_FROM_OUTSIDE = "the task was ended from outside before it could say why"
@@ -74,26 +75,30 @@ class PromoteOperator(BaseOperator):
             self.log.info("promoted: revision %s", recording.revision_id)
         for outlet in self.outlets:
             extra = context["outlet_events"][outlet].extra
-            extra |= {"endpoint": recording.spec.endpoint, "run_id": recording.run_id}
+            extra |= {"endpoint": recording.spec.entrance, "run_id": recording.run_id}
             extra["revision_id"] = recording.revision_id
         return {"promoted": recording.revision_id}
 
 
 def require_good(recording: Recording) -> None:
     """Raises NotPromoted where the verdict is against the run's revision, and another one is there to be put back;
-    or where it does not run any more."""
+    or where it does not run any more. Before traffic moves, what clients get is another one, on the other side."""
     from slipway.verdicts.promotion import refusal
 
     store = recording.store
-    current = store.current(recording.spec.name)
-    if current is None or not _served_alike(
-        recording, store.spec(current.revision_id), store.lock(current.revision_id)
-    ):
+    if not serves_elsewhere(store, recording.spec) and not _still_runs(recording):
         raise NotPromoted("this revision does not run any more", hint="deploy it again")
     run, good = store.run_by_id(recording.run_id), last_good(store, recording.spec.name)
     why = refusal(run.verdict, run.verdict_reason, recording.spec.redeploy)
     if why and good and not (good.model == model_of(run) and _served_alike(recording, good.spec, good.lock)):
         raise NotPromoted(why, hint=f"revision {good.revision_id} is put back; change the file, or `redeploy` in it")
+
+
+def _still_runs(recording: Recording) -> bool:
+    current, store = recording.store.current(recording.spec.name), recording.store
+    return current is not None and _served_alike(
+        recording, store.spec(current.revision_id), store.lock(current.revision_id)
+    )
 
 
 def _served_alike(recording: Recording, spec: DeploymentSpec, lock: str) -> bool:
@@ -143,7 +148,7 @@ class RestoreOperator(BaseOperator):
             failed = f"AND THE LAST GOOD REVISION {good.revision_id} COULD NOT BE PUT BACK: {error.args[0]}"
             message = f"revision {recording.revision_id} is not promoted: {why}\n{failed}"
             raise NotRestored(message, error) from error
-        recording.actions, recording.detail = done.actions, dict(done.detail)
+        recording.actions, recording.detail = recording.actions + done.actions, dict(done.detail)
         proof = f"all {done.detail['asked']} smoke checks passed"
         if done.actions:
             return f"the last good revision {good.revision_id} was put back: {proof}"
@@ -159,13 +164,25 @@ class RestoreOperator(BaseOperator):
             held(store, run_id, good.spec, f"{store.run_by_id(run_id).job} ({RESTORE})"),
             open_site(good.spec, good.lock, self.log.info) as site,
         ):
-            vacated = self._vacate(recording, good.spec)
+            vacated = 0 if good.spec.beside else self._vacate(recording, good.spec)
             begin = partial(begin_downtime, store, run_id)
             outcome = restore.converge(replace(site, on_downtime=begin), good.model)
+            moved = self._move_back(recording, good.spec)
         end_downtime(store, run_id)
-        store.set_current(good.run.id, good.revision_id, good.spec.endpoint)
-        detail = {**outcome.detail, **site.commanded}
-        return replace(outcome, actions=outcome.actions + vacated, detail=detail)
+        store.set_current(good.run.id, good.revision_id, good.spec.entrance)
+        detail = {**outcome.detail, **recording.detail, **site.commanded}
+        return replace(outcome, actions=outcome.actions + vacated + moved, detail=detail)
+
+    def _move_back(self, recording: Recording, good: DeploymentSpec) -> int:
+        """Clients get the last good server before the refused one, on the other side, is stopped. That it was started
+        there counts as nothing put back."""
+        if good.beside:
+            moved = move_traffic(recording, good, self.log.info).actions
+            recording.actions += self._vacate(recording, good)
+            return moved
+        if recording.spec.beside:
+            recording.actions += stop_router(recording.spec, self.log.info)
+        return 0
 
     def _vacate(self, recording: Recording, good: DeploymentSpec) -> int:
         """Stop what the refused revision runs on hosts that the last good one does not have."""

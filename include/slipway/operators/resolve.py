@@ -39,6 +39,9 @@ CONF: dict[str, type[Overrides]] = {
 OF_THE_FILE = ("deploy", "preflight", "sweep")
 """Jobs that take the deployment file as it is now."""
 
+ON_THEIR_SIDE = ("deploy", "preflight")
+"""Jobs that, with ``swap: beside``, are about the hosts that the next server is started on."""
+
 
 class ResolveOperator(BaseOperator):
     """Refuses a file or conf that is wrong, with every fault named; answers the load levels of this run, or the points
@@ -68,6 +71,7 @@ class ResolveOperator(BaseOperator):
 
     def _resolve(self, context: Context, store: Store) -> list[str]:
         from slipway.spec import parse_overrides
+        from slipway.stages.difference import placed
         from slipway.store import RunStart
 
         dag_run = context["dag_run"]
@@ -80,6 +84,8 @@ class ResolveOperator(BaseOperator):
             base, lock = self._earlier(store, overrides.revision)
             spec, overrides = parse_overrides(conf, base, CONF[self.job])
         self._require_found(store, spec)
+        if self.job in ON_THEIR_SIDE:
+            spec = placed(store, spec, lock)
         revision_id = store.save_revision(spec, lock)
         start = RunStart(
             deployment=spec.name,
@@ -94,6 +100,8 @@ class ResolveOperator(BaseOperator):
         run_id = store.begin_run(start)
         self.log.info("%s: revision %s, run %s", spec.name, revision_id, run_id)
         self._take_hosts(context, store, run_id, spec)
+        if self.job in ON_THEIR_SIDE and placed(store, spec, lock).hosts != spec.hosts:
+            raise LeaseHeld(f"{spec.name} has changed its side meanwhile", hint="the next try finds it there")
         if self.job == "deploy":
             self._tell_difference(store, run_id, spec, lock)
         context["ti"].xcom_push(key=RUN, value={"run_id": run_id, "revision_id": revision_id})

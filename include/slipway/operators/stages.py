@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 
+from slipway.operators.beside import open_router, serves_elsewhere, stop_router
 from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.healing import keep_restarts
 from slipway.operators.links import LINKS
@@ -67,7 +68,10 @@ class StageOperator(BaseOperator):
 
 
 class PreflightOperator(StageOperator):
-    """Keeps the whole table, and only then fails for a host that is not fit. ``alone``: the run ends with it."""
+    """Keeps the whole table, and only then fails for a host that is not fit. ``alone``: the run ends with it.
+
+    With ``swap: beside`` it is of the hosts that the next server is started on, and of the router.
+    """
 
     stage = "preflight"
     without_lost_hosts = True
@@ -76,6 +80,15 @@ class PreflightOperator(StageOperator):
     def __init__(self, *, alone: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.alone = alone
+
+    def converge(self, site: Site, recording: Recording) -> Outcome:
+        from slipway.stages import preflight, traffic
+
+        outcome = super().converge(site, recording)
+        if site.spec.beside is None:
+            return outcome
+        with open_router(site.spec, self.log.info, partial=True) as machine:
+            return preflight.with_check(outcome, traffic.fit(machine), self.log.info)
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
         from slipway.stages.preflight import require_fit
@@ -142,17 +155,19 @@ class NetworkOperator(StageOperator):
 
 
 class ServeOperator(StageOperator):
-    """From here on the host runs this revision, ready or not."""
+    """From here on the host runs this revision, ready or not. One beside what serves is not what clients get."""
 
     stage = "serve"
     looks_at_server = True
     custom_operator_name = "Serve"
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
+        if serves_elsewhere(recording.store, recording.spec):
+            return
         recording.store.set_current(
             recording.run_id,
             recording.revision_id,
-            recording.spec.endpoint,
+            recording.spec.entrance,
             state="starting" if outcome.actions else "serving",
         )
 
@@ -211,7 +226,8 @@ class ReadyOperator(StageOperator):
             recording.store.record_start(recording.run_id, start)
         recording.keep_network()
         recording.keep_model()
-        recording.store.set_current(recording.run_id, recording.revision_id, recording.spec.endpoint)
+        if not serves_elsewhere(recording.store, recording.spec):
+            recording.store.set_current(recording.run_id, recording.revision_id, recording.spec.entrance)
 
 
 class SmokeOperator(StageOperator):
@@ -243,6 +259,20 @@ class TeardownOperator(StageOperator):
     looks_at_server = True
     without_lost_hosts = True
     custom_operator_name = "Teardown"
+
+    def converge(self, site: Site, recording: Recording) -> Outcome:
+        """With ``swap: beside`` the router first, then either side."""
+        from slipway.hooks.hosts import open_site
+        from slipway.stages import teardown
+
+        if site.spec.beside is None:
+            return super().converge(site, recording)
+        stopped = stop_router(site.spec, self.log.info)
+        here = super().converge(site, recording)
+        with open_site(site.spec.swapped(), recording.lock, self.log.info, partial=True) as other:
+            there = teardown.converge(other)
+        both = teardown.together(here, there)
+        return replace(both, actions=both.actions + stopped)
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
         from slipway.stages.teardown import require_reached

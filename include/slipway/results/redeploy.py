@@ -8,7 +8,8 @@ from typing import Any
 
 def told(snapshot: Mapping[str, Any]) -> list[str]:
     """A line each; none for a run that is no redeploy."""
-    return [*difference_told(snapshot.get("difference", {})), *_downtime(snapshot), *_restore(snapshot)]
+    told = difference_told(snapshot.get("difference", {}))
+    return [*told, *_downtime(snapshot), *_traffic(snapshot), *_restore(snapshot)]
 
 
 def difference_told(data: Mapping[str, Any]) -> list[str]:
@@ -27,6 +28,8 @@ def _acts(data: Mapping[str, Any]) -> str:
     if not data["acts"]:
         return "No stage acts for it: the server runs on"
     server = "the server is stopped and started" if data["downtime"] else "the server runs on"
+    if data.get("beside"):
+        server = "the new server is started on the spare hosts, and traffic moves to it when it is promoted"
     return f"For it {', '.join(data['acts'])} may act: {server}"
 
 
@@ -35,6 +38,15 @@ def _downtime(snapshot: Mapping[str, Any]) -> Iterator[str]:
         yield "Nothing answers since this run has stopped the server"
     elif seconds := snapshot.get("downtime_s"):
         yield f"Downtime: {seconds:.1f} s from the stop of one server to the first completion of the next"
+
+
+def _traffic(snapshot: Mapping[str, Any]) -> Iterator[str]:
+    traffic = snapshot.get("traffic", {})
+    if "drained_s" in traffic:
+        yield (
+            f"Traffic moved to {traffic['server']}; the old server had {traffic['left']} requests left after "
+            f"{traffic['drained_s']:.1f} s"
+        )
 
 
 def _restore(snapshot: Mapping[str, Any]) -> Iterator[str]:

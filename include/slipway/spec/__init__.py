@@ -1,5 +1,6 @@
 """The deployment file: its types, and the only reader of YAML."""
 
+from slipway.spec.beside import HostSpec
 from slipway.spec.judging import Level
 from slipway.spec.layout import Layout
 from slipway.spec.load import (
@@ -19,7 +20,7 @@ from slipway.spec.overrides import (
     SweepOverrides,
     TeardownOverrides,
 )
-from slipway.spec.types import DeploymentSpec, HostSpec
+from slipway.spec.types import DeploymentSpec
 
 __all__ = [
     "BenchmarkOverrides",

@@ -306,6 +306,9 @@ class RedeploySpec(Part):
     """Where the verdict is `worse`: put the last good revision back, or promote the new one all the same."""
     on_invalid: Literal["restore", "keep"] = "keep"
     """Where the verdict is `invalid`, since the figures may not be believed: the same choice."""
+    swap: Literal["in_place", "beside"] = "in_place"
+    """How one server follows the other: on the same hosts, with a downtime that is measured; or on the spare hosts of
+    `beside`, where the new one is started and judged while the old one serves, and traffic moves by a router."""
     promote: Literal["auto", "manual"] = "auto"
     """Who promotes what nothing speaks against: the run itself; or a person, whom Airflow asks under its required
     actions. A no, and no answer in time, put the last good revision back."""

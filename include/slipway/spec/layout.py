@@ -20,7 +20,7 @@ class Layout:
         root/models/<name>/<digest>    the model store; root/models/<name>/current is the newest
         root/caches                    what vLLM has compiled, keyed by vLLM itself
         root/agents/<role>/            one folder a supervised process: state, lock, log
-        root/deployments/<name>/       what one deployment keeps: Ray's token
+        root/deployments/<name>/       what one deployment keeps: Ray's token, the router's server
         root/keys/<name>.json          the API key of a server, and of a load generator while it runs
         root/ray/<name>                Ray's folder for sockets and logs
     """
@@ -45,18 +45,21 @@ class Layout:
     def agents(self) -> str:
         return f"{self.root}/agents"
 
+    def deployment(self, name: str) -> str:
+        return f"{self.root}/deployments/{name}"
+
     def stripe_token(self, deployment: str) -> str:
-        return f"{self.root}/deployments/{deployment}/stripe.token"
+        return f"{self.deployment(deployment)}/stripe.token"
 
     def hub_token(self, deployment: str) -> str:
-        return f"{self.root}/deployments/{deployment}/hub.token"
+        return f"{self.deployment(deployment)}/hub.token"
 
     def api_key(self, owner: str) -> str:
         """The API key as a variable in JSON: of the server of a deployment, or of the role of a load generator."""
         return f"{self.root}/keys/{owner}.json"
 
     def ray_token(self, deployment: str) -> str:
-        return f"{self.root}/deployments/{deployment}/ray.token"
+        return f"{self.deployment(deployment)}/ray.token"
 
     def ray_temp_dir(self, deployment: str) -> str:
         """Below ``root`` where the path is short enough for Ray's sockets, else below /tmp by a digest of it."""

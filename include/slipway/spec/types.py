@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from slipway.spec.beside import BesideSpec, HostSpec
 from slipway.spec.judging import BenchmarkSpec, RedeploySpec, SmokeSpec, VerdictSpec, WatchSpec
 from slipway.spec.part import EnvName, Name, Part, Seconds
 from slipway.spec.schedule import Cron, Zone
@@ -30,22 +31,6 @@ Job = Literal["preflight", "deploy", "benchmark", "watch", "sweep", "teardown"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
-
-
-class HostSpec(Part):
-    """One machine of the deployment. The first of the list is the head: Ray's head and vLLM's API server run there."""
-
-    name: Name
-    """What this host is called in logs, plans and results."""
-    connection: str = "local"
-    """`local` for the machine that Airflow's task runs on, or the id of an Airflow `ssh` connection."""
-    address: str
-    """The host's own address on the cluster network: Ray's node address and VLLM_HOST_IP. For a single machine apart
-    from any network, 127.0.0.2: Ray takes 127.0.0.1 for the machine's first other address."""
-    gpus: int = Field(default=1, ge=0, le=64)
-    """How many GPUs Ray must find on this host; in rehearsal, how many it is told to claim."""
-    env: dict[EnvName, str] = Field(default_factory=dict)
-    """Variables for every process on this host alone, over those of `env` for all."""
 
 
 class EnvironmentSpec(Part):
@@ -195,6 +180,8 @@ class DeploymentSpec(Part):
     """The judgement."""
     redeploy: RedeploySpec = RedeploySpec()
     """Promote or put back."""
+    beside: BesideSpec | None = None
+    """Spare hosts and a router, with `redeploy.swap: beside`."""
     watch: WatchSpec | None = None
     """What the DAG `<name>.watch` does, and when; without it there is no such DAG."""
     sweep: SweepSpec | None = None
@@ -225,6 +212,31 @@ class DeploymentSpec(Part):
         address = self.head.address if self.serve.host in ANY_ADDRESS else self.serve.host
         return f"http://{address}:{self.serve.port}"
 
+    @property
+    def entrance(self) -> str:
+        """Base URL that clients ask: the router's, where the file has one, else the server's."""
+        return self.beside.router.url if self.beside else self.endpoint
+
+    @property
+    def machines(self) -> tuple[HostSpec, ...]:
+        """The hosts, and the spare ones behind them."""
+        return (*self.hosts, *(self.beside.hosts if self.beside else ()))
+
+    def swapped(self) -> DeploymentSpec:
+        """The same deployment on its spare hosts, which leaves these as the spare ones."""
+        if self.beside is None:
+            return self
+        spare = self.beside.model_copy(update={"hosts": self.hosts})
+        return self.model_copy(update={"hosts": self.beside.hosts, "beside": spare})
+
+    def at_router(self) -> DeploymentSpec:
+        """The same deployment as the router's machine knows it, as the only host."""
+        if self.beside is None:
+            raise ValueError("there is no router")
+        door = self.beside.router
+        host = HostSpec(name="router", connection=door.connection, address=door.address, gpus=0)
+        return self.model_copy(update={"hosts": (host,)})
+
     def env_of(self, host: HostSpec) -> dict[str, str]:
         """Variables of the file for one host: for all, then the server's, then the host's own."""
         return {**self.env, **self.serve.env, **host.env}
@@ -232,7 +244,7 @@ class DeploymentSpec(Part):
     @model_validator(mode="after")
     def _hosts(self) -> DeploymentSpec:
         for what in ("name", "address"):
-            values = [getattr(host, what) for host in self.hosts]
+            values = [getattr(host, what) for host in self.machines]
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"hosts: {what} {twice[0]!r} stands twice; each host needs its own")
@@ -240,14 +252,14 @@ class DeploymentSpec(Part):
 
     @model_validator(mode="after")
     def _addresses(self) -> DeploymentSpec:
-        for host in self.hosts:
+        for host in self.machines:
             if host.address in LOOPBACK:
                 raise ValueError(f"hosts: {host.name}: Ray replaces {host.address} by another address; use 127.0.0.2")
         return self
 
     @model_validator(mode="after")
     def _variables(self) -> DeploymentSpec:
-        for host in self.hosts:
+        for host in self.machines:
             for name in self.env_of(host):
                 if name in DENIED_ENV or name.startswith("PYTHON"):
                     raise ValueError(f"env.{name}: denied, it could load foreign code or open the server")
@@ -279,6 +291,20 @@ class DeploymentSpec(Part):
     def _goodput(self) -> DeploymentSpec:
         if self.sweep and self.sweep.objective == "goodput_per_s" and not self.benchmark.slo:
             raise ValueError("sweep.objective: goodput_per_s needs the limits of `benchmark.slo`")
+        return self
+
+    @model_validator(mode="after")
+    def _swap(self) -> DeploymentSpec:
+        if (self.redeploy.swap == "beside") != (self.beside is not None):
+            raise ValueError("beside: goes with `redeploy.swap: beside`, neither without the other")
+        if self.beside and [host.gpus for host in self.beside.hosts] != [host.gpus for host in self.hosts]:
+            raise ValueError("beside.hosts: as many as `hosts`, each with as many GPUs as the one at its place there")
+        if self.beside and {host.connection for host in self.beside.hosts} & {host.connection for host in self.hosts}:
+            raise ValueError("beside.hosts: machines of their own, by other connections than those of `hosts`")
+        if self.beside and self.sweep:
+            raise ValueError("sweep: not with `redeploy.swap: beside`: its points replace the server on its hosts")
+        if self.beside and self.serve.host not in ANY_ADDRESS:
+            raise ValueError("serve.host: with `redeploy.swap: beside` it is 0.0.0.0, which is right on both sides")
         return self
 
     @model_validator(mode="after")

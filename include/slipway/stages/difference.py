@@ -1,4 +1,4 @@
-"""What a redeploy changes: which keys, which stages act for it, and whether the server is stopped."""
+"""What a redeploy changes: which keys, which stages act for it, whether the server is stopped, and on which hosts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,47 @@ def from_running(store: Store, spec: DeploymentSpec, lock: str) -> dict[str, Any
     if current is None:
         return {"from": None}
     running, its_lock = store.spec(current.revision_id), store.lock(current.revision_id)
-    return {"from": current.revision_id, **difference(running, spec, its_lock, lock).data()}
+    here = where_it_runs(spec, running)
+    data = {"from": current.revision_id, **difference(running, here, its_lock, lock).data()}
+    return data if here.hosts == spec.hosts else {**data, "downtime": False, "beside": True}
+
+
+def placed(store: Store, spec: DeploymentSpec, lock: str) -> DeploymentSpec:
+    """The deployment on the hosts that a run brings it to: with ``swap: beside`` where it serves, or on the spare ones
+    where the server would have to be replaced. Raises SpecError where what runs would be lost from sight."""
+    current = store.current(spec.name)
+    if current is None:
+        return spec
+    running, its_lock = store.spec(current.revision_id), store.lock(current.revision_id)
+    require_same_sides(running, spec)
+    here = where_it_runs(spec, running)
+    return here.swapped() if difference(running, here, its_lock, lock).downtime else here
+
+
+def where_it_runs(spec: DeploymentSpec, running: DeploymentSpec) -> DeploymentSpec:
+    """The deployment on those of its two sides that ``running`` has; as it is where that has other hosts."""
+    return spec.swapped() if _addresses(running) == _addresses(spec.swapped()) else spec
+
+
+def require_same_sides(old: DeploymentSpec, new: DeploymentSpec) -> None:
+    """Raises SpecError where hosts or the router of ``swap: beside`` are not those that the running one knows."""
+    before, after = _sides(old), _sides(new)
+    hosts_are_kept = _addresses(old) in (_addresses(new), _addresses(new.swapped()))
+    if (old.beside and before != after) or (new.beside and not hosts_are_kept):
+        raise SpecError(
+            f"beside: what runs of {old.name} has other hosts, or another router, and would not be found any more",
+            hint=f"trigger {old.name}.teardown first",
+        )
+
+
+def _sides(spec: DeploymentSpec) -> object:
+    """The hosts of both sides and the router, whichever side serves."""
+    router = spec.beside.router if spec.beside else None
+    return {_addresses(spec), _addresses(spec.swapped())}, router
+
+
+def _addresses(spec: DeploymentSpec) -> tuple[str, ...]:
+    return tuple(host.address for host in spec.hosts)
 
 
 def require_same_root(old: DeploymentSpec, new: DeploymentSpec) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slipway.commands import kit, python_env
+from slipway.facts.role import RoleState
 from slipway.spec import DeploymentSpec, Layout
-from slipway.stages import api_key, environment, network, ray_cluster, serve, weights
+from slipway.stages import api_key, environment, network, ray_cluster, serve, traffic, weights
 from slipway.stages.api_key import NO_KEY, KeyFile
 from slipway.stages.site import Action, Plan
 
@@ -23,6 +24,7 @@ def planned(spec: DeploymentSpec, lock: str) -> Iterator[tuple[str, Action]]:
         "ray_cluster": ray_cluster.plan(spec, interpreter, ray_cluster.Seen(), fresh_token=""),
         "network": network.plan(spec, interpreter),
         "serve": serve.plan(spec, server, {}, _key(spec)),
+        "traffic": _traffic(spec),
     }
     for stage, rounds in stages.items():
         for actions in rounds:
@@ -35,6 +37,11 @@ def _key(spec: DeploymentSpec) -> KeyFile:
     if spec.serve.api_key_connection is None:
         return NO_KEY
     return KeyFile(api_key.text("the password of that connection"), as_wanted=False)
+
+
+def _traffic(spec: DeploymentSpec) -> Plan:
+    if spec.beside:
+        yield from traffic.plan(spec.at_router(), spec.endpoint, traffic.Seen(RoleState(""), ""))
 
 
 def _prepare(spec: DeploymentSpec) -> Plan:

@@ -29,5 +29,6 @@ def vacate(site: Site, addresses: Container[str]) -> int:
     A host that is out of reach is left.
     """
     beside = [host.name for host in site.spec.hosts if host.address not in addresses]
-    left = {name: site.hosts[name] for name in beside if name in site.hosts}
-    return teardown.converge(replace(site, hosts=left, out_of_reach={})).actions if left else 0
+    left = replace(site, hosts={name: site.hosts[name] for name in beside if name in site.hosts}, out_of_reach={})
+    runs_there = any(roles for roles in teardown.look(left).values())
+    return teardown.converge(left).actions if runs_there else 0

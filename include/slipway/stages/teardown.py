@@ -78,6 +78,13 @@ def require_reached(outcome: Outcome) -> None:
         )
 
 
+def together(one: Outcome, other: Outcome) -> Outcome:
+    """What two teardowns came to, as one."""
+    stopped = sorted({*one.detail["stopped"], *other.detail["stopped"]})
+    not_reached = {**one.detail["not_reached"], **other.detail["not_reached"]}
+    return Outcome(one.actions + other.actions, {"left": [], "stopped": stopped, "not_reached": not_reached})
+
+
 def stop_all(host: Host, root: str, say: Say) -> None:
     """Stop every role that the agents keep below ``root``: jobs that are under way, too. Raises NotConverged."""
     prepare(host, root)

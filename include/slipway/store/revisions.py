@@ -30,6 +30,8 @@ def workload_id(spec: DeploymentSpec) -> str:
     if any(level.peak and not level.closed for level in spec.benchmark.levels):
         asked["arrivals"] = spec.benchmark.arrivals
     hosts = [[host.address, host.gpus] for host in spec.hosts]
+    if spec.beside:
+        hosts = sorted([host.address, host.gpus] for host in spec.machines)
     text = json.dumps([spec.weights.name, asked, hosts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

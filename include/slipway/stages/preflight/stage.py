@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from slipway.commands import python_env
@@ -18,7 +19,7 @@ from slipway.spec import DeploymentSpec, HostSpec, Layout
 from slipway.stages.preflight import load_hosts
 from slipway.stages.preflight.judge import judge
 from slipway.stages.preflight.seen import Seen, ports
-from slipway.stages.site import Outcome, Site
+from slipway.stages.site import Outcome, Say, Site
 
 CONNECTION = "connection"
 """The row of a host that could not be looked at."""
@@ -41,6 +42,18 @@ def converge(site: Site) -> Outcome:
             "hosts": {each.host.name: dict(each.facts) for each in seen},
             "transient": passing and all(check.name == CONNECTION for check in failed(checks)),
         }
+    )
+
+
+def with_check(outcome: Outcome, check: Check, say: Say) -> Outcome:
+    """The table with one more row, of a machine that is none of the hosts."""
+    checks = [*checks_of(outcome.detail), check]
+    for line in [verdict(checks), *list(told([check]))[1:]]:
+        say(line)
+    transient = bool(outcome.detail["transient"]) and check.state != State.FAIL
+    rows = [vars(each) for each in checks]
+    return replace(
+        outcome, detail={**outcome.detail, "verdict": verdict(checks), "checks": rows, "transient": transient}
     )
 
 
