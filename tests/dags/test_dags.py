@@ -47,6 +47,28 @@ def test_the_deploy_dag_is_the_main_job(dagbag):
     assert dag.get_task("benchmark").is_mapped
 
 
+def test_with_spare_hosts_traffic_moves_between_verdict_and_promotion(tmp_path, monkeypatch):
+    from airflow.dag_processing.dagbag import DagBag
+
+    text = (ROOT / "include" / "deployments" / "deepseek-r1.yaml").read_text()
+    beside = """
+redeploy: {swap: beside}
+beside:
+  hosts:
+    - {name: spare-1, connection: spare_1, address: 10.1.4.82, gpus: 8}
+    - {name: spare-2, connection: spare_2, address: 10.1.4.84, gpus: 8}
+  router: {connection: door, address: 10.1.4.9, python: /opt/router/bin/python}
+"""
+    (tmp_path / "deepseek-r1.yaml").write_text(f"{text}{beside}")
+    monkeypatch.setenv("AIRFLOW__SLIPWAY__DEPLOYMENTS_FOLDER", str(tmp_path))
+    dagbag = DagBag(ROOT / "dags" / "deploy.py")
+    assert dagbag.import_errors == {}
+    dag = dagbag.dags["deepseek-r1.deploy"]
+    wired = {task.task_id: set(task.downstream_task_ids) for task in dag.tasks}
+    assert wired == {**DEPLOY, "verdict": {"traffic"}, "traffic": {"promote"}}
+    assert "http://10.1.4.9:8090" in dag.doc_md
+
+
 def test_a_file_with_points_has_a_sweep(tmp_path, monkeypatch):
     from airflow.dag_processing.dagbag import DagBag
 

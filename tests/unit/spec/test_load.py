@@ -296,3 +296,43 @@ class TestOverrides:
         with pytest.raises(SpecError) as caught:
             parse_overrides(conf, parsed(MINIMAL), DeployOverrides)
         assert named in str(caught.value)
+
+
+class TestBeside:
+    FILE = (
+        MINIMAL.replace("serve: {model_name: tiny}", "serve: {model_name: tiny, host: 0.0.0.0}")
+        + """
+redeploy: {swap: beside}
+beside:
+  hosts: [{name: b, connection: ssh_b, address: 10.0.0.2}]
+  router: {connection: ssh_r, address: 10.0.0.9, python: /opt/router/bin/python}
+"""
+    )
+
+    def test_clients_ask_the_router_whichever_side_serves(self):
+        spec = parsed(self.FILE)
+        swapped = parse_canonical(canonical(spec.swapped()))
+        assert (spec.endpoint, swapped.endpoint) == ("http://10.0.0.1:8000", "http://10.0.0.2:8000")
+        assert spec.entrance == swapped.entrance == "http://10.0.0.9:8090"
+        assert swapped.swapped() == spec
+        assert [host.connection for host in swapped.at_router().hosts] == ["ssh_r"]
+
+    def test_without_spare_hosts_clients_ask_the_server(self):
+        spec = parsed(MINIMAL)
+        assert (spec.entrance, spec.swapped(), spec.machines) == (spec.endpoint, spec, spec.hosts)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ("redeploy: {swap: beside}", "", "neither without the other"),
+            ("ssh_b, address: 10.0.0.2", "ssh_b, address: 10.0.0.2, gpus: 2", "as many GPUs as the one at its place"),
+            ("connection: ssh_b", "connection: ssh_a", "by other connections"),
+            ("name: b,", "name: a,", "name 'a' stands twice"),
+            ("host: 0.0.0.0", "host: 10.0.0.1", "it is 0.0.0.0"),
+            ("redeploy:", "sweep: {grid: {serve.args.max-num-seqs: [2]}}\nredeploy:", "sweep: not with"),
+            ("10.0.0.2", "127.0.0.1", "use 127.0.0.2"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, old, new, said):
+        with pytest.raises(SpecError, match=said):
+            parsed(self.FILE.replace(old, new))

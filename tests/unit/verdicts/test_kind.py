@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from slipway.spec import load_deployment
+from slipway.spec import DeploymentSpec, load_deployment
+from slipway.store.revisions import workload_id
 from slipway.verdicts.kind import Kind, changed, hardware, unlike
 
 FOLDER = Path(__file__).parents[3] / "include" / "deployments"
@@ -39,6 +41,33 @@ class TestHardware:
 
     def test_a_host_without_any_has_none(self):
         assert hardware(REAL, {}) == "10.1.4.72: none; 10.1.4.74: none"
+
+
+class TestBothSides:
+    """With spare hosts of the same kind, a run on one side has the other's history."""
+
+    @pytest.fixture
+    def spec(self):
+        data = REAL.model_dump(mode="json")
+        spare = [
+            {**host, "name": f"spare-{n}", "connection": f"s{n}", "address": f"10.1.5.{n}"}
+            for n, host in enumerate(data["hosts"])
+        ]
+        router = {"address": "10.1.4.1", "python": "/opt/router/bin/python"}
+        data |= {"beside": {"hosts": spare, "router": router}, "redeploy": {"swap": "beside"}}
+        return DeploymentSpec.model_validate_json(json.dumps(data))
+
+    def run(self, spec, name: str) -> Kind:
+        hosts = {host.name: gpus(name) for host in spec.hosts}
+        return Kind(spec, {"hosts": hosts, "hardware": hardware(spec, hosts)})
+
+    def test_they_are_compared(self, spec):
+        assert workload_id(spec) == workload_id(spec.swapped()) != workload_id(REAL)
+        assert unlike(self.run(spec, "NVIDIA H800"), self.run(spec.swapped(), "NVIDIA H800")) == []
+
+    def test_but_not_where_the_spare_ones_are_others(self, spec):
+        [why] = unlike(self.run(spec, "NVIDIA H800"), self.run(spec.swapped(), "NVIDIA H20"))
+        assert "accelerator" in why
 
 
 class TestUnlike:
