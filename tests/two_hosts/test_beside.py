@@ -65,7 +65,8 @@ def deploy(project: Project, conf: str = "{}") -> tuple[int, str]:
     done = project.slipway("up", str(project.file), "--conf", conf)
     run = project.last_run()
     stages = {stage.name: (stage.actions, stage.state) for stage in project.store().stages(run.id)}
-    print(f"run {run.id}: {run.state}, {run.verdict}; {run.snapshot.get('traffic')}; {stages}")
+    said = {name: run.snapshot.get(name) for name in ("traffic", "restore")}
+    print(f"run {run.id}: {run.state}, {run.verdict}; {said}; {stages}")
     return done.returncode, done.stdout + done.stderr
 
 
@@ -106,9 +107,9 @@ def test_a_change_is_started_beside_and_no_request_fails(project, bed):
 
 def test_one_that_does_not_come_up_leaves_the_old_one_alone(project, bed):
     with probing(ROUTER, "tiny") as asked:
-        code, said = deploy(project, '{"serve_args": {"max-num-seqs": 3, "max-model-len": 16}}')
-    assert code == 1
-    assert "still serves, nothing had to be put back" in said
+        code, said = deploy(project, '{"serve_args": {"max-num-seqs": 3, "max-model-len": 100000000}}')
+    assert code == 1, said
+    assert "still serves, nothing had to be put back" in project.last_run().snapshot["restore"]["outcome"]
     assert (serves(project), asked.failed) == (TWO, 0)
     assert running(bed) == {"slipway-h1": ["router"], "slipway-h2": ["vllm"]}
 

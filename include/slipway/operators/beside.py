@@ -42,7 +42,13 @@ def move_traffic(recording: Recording, spec: DeploymentSpec, say: Say) -> Outcom
         try:
             return traffic.converge(site, spec.endpoint)
         finally:
-            recording.detail = {**recording.detail, **site.commanded}
+            keep_commands(recording, site)
+
+
+def keep_commands(recording: Recording, site: Site) -> None:
+    """Beside those of other sites that the same task has worked on."""
+    if site.commands:
+        recording.detail = {**recording.detail, "commands": recording.detail.get("commands", []) + site.commands}
 
 
 def stop_router(spec: DeploymentSpec, say: Say) -> int:

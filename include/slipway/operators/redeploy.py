@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.errors import NotPromoted, NotRestored, SlipwayError
-from slipway.operators.beside import TRAFFIC, move_traffic, serves_elsewhere, stop_router
+from slipway.operators.beside import TRAFFIC, keep_commands, move_traffic, serves_elsewhere, stop_router
 from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.lease import held
 from slipway.operators.links import LINKS
@@ -170,12 +170,13 @@ class RestoreOperator(BaseOperator):
             moved = self._move_back(recording, good.spec)
         end_downtime(store, run_id)
         store.set_current(good.run.id, good.revision_id, good.spec.entrance)
-        detail = {**outcome.detail, **recording.detail, **site.commanded}
+        keep_commands(recording, site)
+        detail = {**outcome.detail, **recording.detail}
         return replace(outcome, actions=outcome.actions + vacated + moved, detail=detail)
 
     def _move_back(self, recording: Recording, good: DeploymentSpec) -> int:
-        """Clients get the last good server before the refused one, on the other side, is stopped. That it was started
-        there counts as nothing put back."""
+        """Clients get the last good server before the refused one, on the other side, is stopped. Answers how many
+        commands moved them; those that stop it count apart, for they put nothing back."""
         if good.beside:
             moved = move_traffic(recording, good, self.log.info).actions
             recording.actions += self._vacate(recording, good)

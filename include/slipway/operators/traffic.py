@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from slipway.operators.beside import TRAFFIC, move_traffic, serves_elsewhere
+from slipway.operators.beside import TRAFFIC, keep_commands, move_traffic, serves_elsewhere
 from slipway.operators.links import LINKS
 from slipway.operators.recording import Recording, recorded
 from slipway.operators.redeploy import require_good
@@ -49,7 +49,10 @@ class TrafficOperator(BaseOperator):
         within_s = recording.spec.beside.drain_s if recording.spec.beside else 0
         with open_site(spec, lock, self.log.info) as site:
             drained = traffic.drained(site, within_s)
-            recording.actions += teardown.converge(site).actions
+            try:
+                recording.actions += teardown.converge(site).actions
+            finally:
+                keep_commands(recording, site)
         return drained
 
 
