@@ -30,6 +30,18 @@ ROUTES = {
 ANSWERS = [route for route in ROUTES if route.startswith("/api/") and not route.endswith("/actions")]
 """Those that read the store."""
 
+DAG = "/api/v2/dags/red.deploy"
+BODY = {"logical_date": None, "dag_run_id": "asked", "conf": {}}
+ROLLBACK = {**BODY, "conf": {"revision": "0123456789ab", "reason": "back"}}
+ACTS = [
+    ("POST", f"{DAG}/dagRuns", BODY),
+    ("POST", f"{DAG}/dagRuns", ROLLBACK),
+    ("PATCH", DAG, {"is_paused": True}),
+    ("POST", f"{DAG}/clearTaskInstances", {"dry_run": True}),
+    ("DELETE", DAG, None),
+]
+FOREIGN = "http://elsewhere.example"
+
 
 def path_of(airflow: Any, route: str, team: str = "red") -> str:
     path = ROUTES[route]
@@ -277,3 +289,47 @@ def store_away(home: Path) -> Iterator[None]:
     finally:
         store.rmdir()
         aside.rename(store)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ACTS, ids=["deploy", "roll back", "pause", "clear", "delete"])
+@pytest.mark.parametrize("user", ["red-viewer", "nobody"])
+def test_a_viewer_starts_and_changes_nothing(airflow: Any, user: str, method: str, path: str, body: Any) -> None:
+    with airflow.client(user) as client:
+        assert client.request(method, path, json=body).status_code == 403
+    assert not {"asked", "forged"} & runs(airflow)
+
+
+def test_it_is_the_right_that_he_lacks(airflow: Any) -> None:
+    """Who may is told of the fault in what he asks for."""
+    for user, status in {"red-viewer": 403, "admin": 422}.items():
+        with airflow.client(user) as client:
+            assert client.post(f"{DAG}/dagRuns", json={"conf": "no object"}).status_code == status
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_a_form_of_a_page_elsewhere_starts_nothing(airflow: Any, kind: str) -> None:
+    """What a browser sends to another site without asking it first, were the cookie with it."""
+    headers = {"Content-Type": kind, "Origin": FOREIGN, "Referer": FOREIGN}
+    asked = {"headers": headers, "cookies": {"_token": airflow.token("admin")}, "trust_env": False, "timeout": 30}
+    content = '{"logical_date": null, "dag_run_id": "forged", "conf": {}}'
+    answer = httpx.post(f"{airflow.url}{DAG}/dagRuns", content=content, **asked)
+    assert answer.status_code in (403, 415, 422), answer.text
+    assert not {"asked", "forged"} & runs(airflow)
+
+
+def test_a_page_elsewhere_may_not_ask_for_more(airflow: Any) -> None:
+    """A browser asks first, before it sends JSON to another site."""
+    headers = {
+        "Origin": FOREIGN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    for path in (f"{DAG}/dagRuns", "/slipway/api/deployments"):
+        answer = httpx.options(airflow.url + path, headers=headers, trust_env=False, timeout=30)
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def runs(airflow: Any) -> set[str]:
+    with airflow.client("admin") as client:
+        answer = client.get(f"{DAG}/dagRuns")
+    return {run["dag_run_id"] for run in answer.json()["dag_runs"]}
