@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import StoreError
-from slipway.store import RunStart, engine, open_store
+from slipway.store import RunStart, engine, kept_store, open_store
 from slipway.store.columns import UtcDateTime
 from slipway.store.engine import make_engine, open_engine
 
@@ -47,6 +47,13 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path: P
         store.runs()
     assert "postgresql+psycopg://user:***@/store" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_kept_store_is_opened_once(store_url: str) -> None:
+    store = kept_store(store_url)
+    run = store.begin_run(START)
+    assert kept_store(store_url) is store
+    assert store.run_by_id(run).dag_run_id == "r1"
 
 
 def test_a_reader_does_not_wait_for_a_writer(store_url: str) -> None:
