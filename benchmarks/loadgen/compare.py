@@ -201,11 +201,12 @@ def _run(argv: list[str], env: Mapping[str, str], log: Path, longest_s: float) -
         try:
             code = process.wait(longest_s)
         except subprocess.TimeoutExpired as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             raise PeerFailed(f"no end within {longest_s:g} s: {_last(log)}") from error
         finally:
             clock.stop()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     if code:
         raise PeerFailed(f"exit code {code}: {_last(log)}")
     return clock
@@ -259,15 +260,17 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="+", default=[10, 50, 100, 150, 500, 1000])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--tokenizer", default="", help="a folder with a Hugging Face tokenizer, for all but vLLM")
+    parser.add_argument("--tokenizer", type=Path, help="a folder with a Hugging Face tokenizer, for all but vLLM")
     for name in PEERS:
         dest = name.replace(" ", "-")
         parser.add_argument(f"--{dest}", type=Path, dest=name, metavar="BIN", help=f"the folder of programs of {name}")
     parser.add_argument("--server", nargs=argparse.REMAINDER, default=[], help="last: options of truth_server.py")
     given = parser.parse_args()
-    bins = {name: folder for name in PEERS if (folder := getattr(given, name))}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    bins = {name: folder.absolute() for name in PEERS if (folder := getattr(given, name))}
     if set(bins) - {"vllm bench serve"} and not given.tokenizer:
         parser.error("--tokenizer is needed by all peers but vLLM")
+    tokenizer = given.tokenizer.absolute() if given.tokenizer else ""
     print(f"load average {os.getloadavg()}", flush=True)
     runs: list[Run] = []
     for _ in range(given.rounds):
@@ -276,7 +279,7 @@ def main() -> None:
             print(json.dumps(asdict(runs[-1])), flush=True)
             for name, folder in bins.items():
                 try:
-                    runs.append(peer(name, folder, given.tokenizer, users, given.seconds, given.server))
+                    runs.append(peer(name, folder, str(tokenizer), users, given.seconds, given.server))
                 except PeerFailed as failed:
                     print(json.dumps({"client": name, "users": users, "failed": str(failed)}), flush=True)
                 else:
