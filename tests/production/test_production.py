@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import secrets
 import shutil
 import statistics
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 from production.shape import LASTING, POSTGRES, Shape, open_shape, wait_for
+from testbed.project import changed
 
 from slipway.embedded import ready_dag
 from slipway.errors import AirflowUnreachable, StoreError
@@ -30,6 +32,9 @@ from slipway.store.backup import backup
 pytestmark = pytest.mark.slow
 NAME = "pair"
 ENDS_WITHIN_S = 600.0
+API_KEY = secrets.token_hex(16)
+"""The server of the deployment asks for it."""
+
 DEFERRED_S = 14.0
 """By then the task *ready* has handed over to the triggerer."""
 
@@ -48,8 +53,11 @@ def shape(bed, opened, deployment) -> Iterator[Shape]:
 
 
 def _opened(bed, deployment, folder: Path) -> Iterator[Shape]:
-    with open_shape(folder, NAME, deployment) as shape:
-        shutil.copy(bed.connections_file, shape.secrets / "rehearsal_connections.json")
+    guarded = changed(deployment, {"model_name: tiny": "model_name: tiny\n  api_key_connection: pair_key"})
+    with open_shape(folder, NAME, guarded) as shape:
+        connections = json.loads(bed.connections_file.read_text())
+        connections["pair_key"] = {"conn_type": "generic", "password": API_KEY}
+        (shape.secrets / "rehearsal_connections.json").write_text(json.dumps(connections))
         shape.part("rehearsal-init").run()
         yield shape
     assert shape.processes() == []
@@ -155,14 +163,14 @@ def test_no_secret_is_anywhere_but_in_its_place(shape, opened, tmp_path):
     """Searched for: logs and artifacts, both databases, process lists, what the page is told."""
     with opened() as site:
         token = site.head.run(Command(("cat", Layout(site.root).ray_token(NAME)))).stdout
-    secrets = {path.name: path.read_text() for path in shape.secrets.iterdir() if path.suffix != ".json"}
-    secrets |= {"ray token": token.strip(), "password of admin": shape.login.password}
-    secrets = {name: text for name, text in secrets.items() if not name.endswith(("key.pub", "host_key", "user_key"))}
-    assert len(secrets) == 7
-    assert all(len(text) >= 16 for text in secrets.values())
+    held = {path.name: path.read_text() for path in shape.secrets.iterdir() if path.suffix != ".json"}
+    held |= {"ray token": token.strip(), "password of admin": shape.login.password, "API key": API_KEY}
+    held = {name: text for name, text in held.items() if not name.endswith(("key.pub", "host_key", "user_key"))}
+    assert len(held) == 8
+    assert all(len(text) >= 16 for text in held.values())
     found = {}
     for place, text in places(shape, tmp_path):
-        found |= {f"{name} in {place}": True for name, secret in secrets.items() if secret in text}
+        found |= {f"{name} in {place}": True for name, secret in held.items() if secret in text}
     assert found == {}
 
 
