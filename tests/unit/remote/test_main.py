@@ -61,7 +61,7 @@ def test_a_role_lives_its_life_on_a_bare_interpreter(kit_program, tmp_path, pyth
     [
         ("nonsense", "x", b"{}", "no program 'nonsense'; known are agent, evidence, files, models, probe, stage"),
         ("../agent", "x", b"{}", "no program '../agent'"),
-        ("files", "steal", b"{}", "files: no verb 'steal'; known are link, read, remove, write"),
+        ("files", "steal", b"{}", "files: no verb 'steal'; known are compare, link, part, read, remove, write"),
         ("files", "__class__", b"{}", "files: no verb"),
         ("files", "read", b"not json", "the request on standard input is not JSON"),
         ("files", "read", b"{}", "path: is missing"),
