@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slipway.errors import SlipwayError, StoreError
 
 if TYPE_CHECKING:
-    from slipway.operators.recording import Recording
+    from slipway.spec import DeploymentSpec
     from slipway.stages.evidence import Evidence
+    from slipway.store import Store
 
 EXPLAINED = frozenset({"ray_cluster", "network", "serve", "ready", "smoke", "liveness"})
 """Stages that fail by what programs on the hosts do."""
@@ -19,7 +20,17 @@ EXPLAINED = frozenset({"ray_cluster", "network", "serve", "ready", "smoke", "liv
 log = logging.getLogger(__name__)
 
 
-def explain_failure(recording: Recording, stage: str, try_number: int, error: SlipwayError) -> None:
+class Failed(Protocol):
+    """A stage that has failed, while it is being recorded."""
+
+    store: Store
+    run_id: int
+    spec: DeploymentSpec
+    lock: str
+    detail: dict[str, Any]
+
+
+def explain_failure(recording: Failed, stage: str, try_number: int, error: SlipwayError) -> None:
     """Gather the evidence, find the cause, and put it into the error, the stage's detail and the run's snapshot.
 
     A cause that only a change can help against forbids the retry. The failure itself is never hidden: where evidence
@@ -44,7 +55,7 @@ def explain_failure(recording: Recording, stage: str, try_number: int, error: Sl
     log.error("explained in %.1f s:\n%s", time.monotonic() - began, error.explanation)
 
 
-def _gathered(recording: Recording, since: float) -> Evidence:
+def _gathered(recording: Failed, since: float) -> Evidence:
     from slipway.hooks.hosts import open_site
     from slipway.stages import evidence
 
@@ -59,7 +70,7 @@ def _unknown(found: Evidence) -> dict[str, Any]:
     return {**dict.fromkeys(("kind", "phase", "key")), **dict.fromkeys(("log", "role", "line"), ""), **told}
 
 
-def _folder(recording: Recording, stage: str, try_number: int) -> Path:
+def _folder(recording: Failed, stage: str, try_number: int) -> Path:
     from slipway.hooks.settings import artifacts_folder
 
     return artifacts_folder() / f"run-{recording.run_id}" / f"evidence-{stage}-{try_number}"
