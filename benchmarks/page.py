@@ -1,10 +1,11 @@
 """How soon the results page is usable with 10,000 runs and 100,000 cells in the store.
 
-    .slipway/venv/bin/python benchmarks/page.py [--runs 10000] [--visits 10] [--postgres]
+    .slipway/venv/bin/python benchmarks/page.py [--runs 10000] [--visits 10] [--postgres] [--pages NAME...]
 
 A real API server of Airflow's, and headless Chromium on the same machine. Of each page: from the navigation to the
 first chart on the screen, and to the moment when the browser has nothing more to do for it, by the browser's own clock.
-``cold`` is with an empty cache, ``warm`` as a person comes back. ``--postgres`` is as in ``results_api.py``.
+``cold`` is with an empty cache, ``warm`` as a person comes back. ``--postgres`` is as in ``results_api.py``. The page
+``airflow`` is Airflow's own list of DAGs, until one of them is shown: what any page in Airflow takes.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ from plugin.conftest import Airflow, environment_of, free_port, open_server, run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+PAGES = ("airflow", "overview", "deployment", "run", "compare")
+CHART = "[data-slipway] :is(svg[role=img] :is(polyline, rect), canvas)"
+DAG = "a[href*='/dags/deployment-']"
 WATCH = """
-const drawn = "[data-slipway] :is(svg[role=img] :is(polyline, rect), canvas)";
+const drawn = location.pathname.endsWith("/dags") ? DAG : CHART;
 const settled = () => requestIdleCallback(() => { globalThis.times.usable = performance.now(); });
 const painted = () => { globalThis.times = { drawn: performance.now() }; settled(); };
 new MutationObserver((_, observer) => {
@@ -38,7 +42,7 @@ new MutationObserver((_, observer) => {
   requestAnimationFrame(() => requestAnimationFrame(painted));
 }).observe(document, { childList: true, subtree: true });
 """
-"""Notes when the first chart has been painted, and when the main thread is free after that."""
+"""Notes when what is waited for has been painted, and when the main thread is free after that."""
 
 
 def main() -> None:
@@ -46,14 +50,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--visits", type=int, default=10)
     parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--pages", nargs="+", choices=PAGES, default=list(PAGES))
     arguments = parser.parse_args()
     with database(arguments.postgres) as url, tempfile.TemporaryDirectory() as folder:
         fill(url, arguments.runs)
         with open_airflow(Path(folder), url) as airflow, open_page(Path(folder) / "chromium") as page:
-            page.do("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+            page.do("Page.addScriptToEvaluateOnNewDocument", source=watch())
             print(f"{url.split(':', maxsplit=1)[0]}: {arguments.runs} runs, {arguments.visits} visits a page, in ms")
             print(f"{'page':<16}{'cache':<6}{'chart p50':>10}{'p95':>7}{'usable p50':>12}{'p95':>7}{'max':>7}")
-            measure(airflow, page, addresses(arguments.runs), arguments.visits)
+            found = addresses(arguments.runs)
+            measure(airflow, page, {name: found[name] for name in arguments.pages}, arguments.visits)
 
 
 @contextmanager
@@ -72,13 +78,18 @@ def open_airflow(home: Path, url: str) -> Iterator[Airflow]:
         yield airflow
 
 
+def watch() -> str:
+    return f"const [CHART, DAG] = {json.dumps([CHART, DAG])};{WATCH}"
+
+
 def addresses(runs: int) -> dict[str, str]:
     compared = ",".join(str(runs - DEPLOYMENTS * each) for each in range(6))
     return {
+        "airflow": "dags",
         "overview": "plugin/slipway",
         "deployment": "plugin/slipway/deployments/deployment-0",
         "run": f"plugin/slipway/runs/{runs}",
-        "compare six": f"plugin/slipway/compare?runs={compared}",
+        "compare": f"plugin/slipway/compare?runs={compared}",
     }
 
 
