@@ -8,7 +8,7 @@ from typing import Any
 
 from slipway.commands import agent, kit
 from slipway.commands.agent import Role
-from slipway.errors import HostError
+from slipway.errors import HostError, NotConverged
 from slipway.hosts import Host, checked, on_each, on_each_fit
 from slipway.shell import Command
 from slipway.spec import DeploymentSpec
@@ -141,6 +141,14 @@ def _do_round(site: Site, commands: Mapping[str, Command]) -> None:
 def _do(host: Host, command: Command) -> None:
     result = host.run(command)
     if kit.spoken(command):
-        kit.reply(result)
+        _require_stopped(host, kit.reply(result))
     else:
         checked(result)
+
+
+def _require_stopped(host: Host, answer: Mapping[str, Any]) -> None:
+    """Raises NotConverged where something outlived the stop of its role: a process that was killed may take a while to
+    end, and what comes next would be refused for good."""
+    if answer.get("stopped") is False:
+        left = ", ".join(map(str, answer.get("left", ())))
+        raise NotConverged(f"[{host.name}] processes are alive after the stop: {left}", hint="do it again")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from slipway.errors import SlipwayError
+from slipway.commands import agent
+from slipway.errors import NotConverged, SlipwayError
 from slipway.hosts import LocalHost
-from slipway.shell import Command
+from slipway.shell import Command, Result
 from slipway.spec import load_deployment
 from slipway.stages.site import Action, Site, act
 
@@ -22,8 +23,8 @@ def site() -> Site:
 
 
 def test_every_command_that_acted_is_kept_with_its_host_and_reason(site: Site) -> None:
-    agent = Action("here", Command(("true", "agent")), "start it", starts=[Command(("serve", "a b"), env={"A": "1"})])
-    assert act(site, [[Action("here", Command(("true",)), "look busy")], [agent]]) == 2
+    start = Action("here", Command(("true", "agent")), "start it", starts=[Command(("serve", "a b"), env={"A": "1"})])
+    assert act(site, [[Action("here", Command(("true",)), "look busy")], [start]]) == 2
     assert site.commanded["commands"] == [
         {"host": "here", "why": "look busy", "line": "true"},
         {"host": "here", "why": "start it", "line": "env A=1 serve 'a b'"},
@@ -39,3 +40,17 @@ def test_the_command_that_failed_is_kept_too(site: Site) -> None:
 def test_a_stage_that_did_nothing_keeps_nothing(site: Site) -> None:
     assert act(site, []) == 0
     assert site.commanded == {}
+
+
+def test_what_outlives_its_stop_is_tried_again(site: Site) -> None:
+    """A process that was killed ends when it can; what comes after the stop would be refused for good."""
+
+    class Stopping(LocalHost):
+        def run(self, command: Command) -> Result:
+            said = '{"stopped": false, "acted": true, "left": [1685], "seconds": 61.0}'
+            return Result(self.name, command, 0, said, "", 61.0)
+
+    stopping = Site(site.spec, {"here": Stopping("here")}, say=lambda _: None)
+    with pytest.raises(NotConverged, match="alive after the stop: 1685") as error:
+        act(stopping, [[Action("here", agent.stop(site.root, "demo.vllm"), "stop it")]])
+    assert error.value.transient
