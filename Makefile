@@ -22,7 +22,8 @@ DEV := $(VENV)/dev-$(call digest,requirements-dev.txt requirements-executors.txt
 MODEL := $(STATE)/shared/SmolLM2-135M-Instruct
 TINY := $(STATE)/shared/tiny-qwen3
 # Tests that start no Ray and no vLLM, so two may run beside each other.
-LIGHT := tests/plugin tests/integration/cli tests/integration/hosts tests/integration/store
+LIGHT := tests/plugin $(addprefix tests/integration/,cli embedded hosts store) \
+	$(addprefix tests/integration/stages/test_,api_key.py environment.py watch.py weights.py weights_hub.py)
 WORKER := include/slipway/loadgen/requirements
 MODEL_VENV := $(STATE)/model-$(call digest,include/environments/demo-model.txt)
 
@@ -57,8 +58,11 @@ test-production: dev model ## Run docker-compose.yaml's services without Docker,
 test-kills: dev model ## kill -9 of each part of Airflow in each phase of a deploy, on real parts
 	$(BIN)/python -m pytest -s tests/kills
 
-test-redeploys: dev model ## A slower change and an engine that hangs, on real parts
+test-redeploys: dev model ## A slower change, a wrong answer, an engine that hangs, a part that dies, on real parts
 	$(BIN)/python -m pytest -s tests/redeploys
+	$(BIN)/python -m pytest -s tests/e2e -k "one_command or wrongly or down_leaves"
+	$(BIN)/python -m pytest -s tests/two_hosts/test_two_hosts.py -k part_of_ray_that_dies
+	$(BIN)/python -m pytest -s tests/integration/stages/test_mp.py
 
 test-beside: dev model ## A new server beside the old one, and traffic moved by vllm-router, over two real hosts (as root)
 	$(BIN)/python -m pytest -s tests/two_hosts/test_beside.py

@@ -122,6 +122,7 @@ def test_an_argument_that_vllm_refuses_stops_nothing(project):
     assert "Paris" in project.ask("What is the capital of France?")
 
 
+@pytest.mark.slow
 def test_one_that_answers_wrongly_gives_way_to_the_last_good_one(project):
     good = project.store().promoted("e2e")
     wrong = {"serve_args": FEWER | {"chat-template": ALWAYS_LONDON}}

@@ -117,6 +117,7 @@ def test_a_load_test_has_the_key(site, tmp_path):
     assert (cell.errors, cell.requests > 0) == ({}, True)
 
 
+@pytest.mark.slow
 def test_a_part_that_died_is_named_and_all_start_anew(site):
     os.killpg(part(site, 1).session, signal.SIGKILL)
     deadline = time.monotonic() + 30
