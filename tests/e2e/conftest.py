@@ -15,7 +15,7 @@ CHANGES = {
     "block: 26400": "block: 27400",
     "workers: 26500": "workers: 27500",
     "port: 28000": "port: 27000",
-    "seconds: 20": "seconds: 6",
+    "seconds: 20": "seconds: 10",
 }
 """What the end-to-end deployment has unlike the demo: its name, its ports, a shorter load test."""
 
