@@ -1,4 +1,4 @@
-"""A change that makes it slower, and an engine that hangs, for real: Airflow, Ray, vLLM and a tiny model."""
+"""An engine that hangs, for real: Airflow, Ray, vLLM and a tiny model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from testbed.project import ROOT, SHARED, Project, changed, open_project, sharin
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-USERS = 3
-SLOWER = '{"serve_args": {"max-num-seqs": 2}}'
-"""Two of three users are served at a time: a third less of throughput."""
-
 CHANGES = {
     "name: demo": "name: redeploys",
     "source: .slipway/shared/SmolLM2-135M-Instruct": f"source: {SHARED}/tiny-qwen3",
@@ -28,8 +24,8 @@ CHANGES = {
     "max-model-len: 2048": "max-model-len: 512",
     '{ask: "What is the capital of France?", expect: Paris}': "null",
     "smoke:\n": "smoke:\n  temperature: 1.0\n",
-    "    - {users: 1, spawn_rate: 1}\n": "",
-    "    - {users: 4, spawn_rate: 4}\n": f"    - {{users: {USERS}, spawn_rate: {USERS}}}\n",
+    "    - {users: 4, spawn_rate: 4}\n": "",
+    "seconds: 20": "seconds: 5",
 }
 WATCH = "\nwatch: {restart: true}\n"
 
@@ -42,27 +38,9 @@ def project(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> It
         yield made
 
 
-def test_three_runs_make_a_history(project: Project) -> None:
-    for job in ("deploy", "benchmark", "benchmark"):
-        done = project.slipway("up", str(project.file), "--job", job)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert project.last_run().verdict == "not enough history"
-
-
-def test_one_that_is_slower_by_a_third_gives_way_to_the_last_good_one(project: Project) -> None:
-    good = project.store().promoted("redeploys")
-    assert good
-    with project.probing() as asked:
-        done = project.slipway("up", str(project.file), "--conf", SLOWER)
-    run = project.last_run()
-    print(f"{run.verdict}: {run.verdict_reason}; downtime_s {run.snapshot['downtime_s']:.1f}")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert (run.state, run.verdict) == ("failed", "worse"), done.stdout
-    assert "throughput at 3 users" in run.verdict_reason
-    assert f"revision {good.revision_id} was put back" in done.stdout
-    assert project.store().promoted("redeploys") == good
-    assert project.store().current("redeploys").revision_id == good.revision_id
-    assert asked.sent[-1][2]
+def test_a_deploy_serves(project: Project) -> None:
+    done = project.slipway("up", str(project.file))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_an_engine_that_hangs_is_found_and_started_again(project: Project) -> None:
