@@ -62,7 +62,7 @@ def test_no_secret_leaves_the_host(agents, place):
     token = "c0ffee" * 10
     (place.parents[2] / "ray.token").write_text(token)
     (place / "raylet.err").write_text(f"token is {token}\n")
-    says = "echo $VLLM_API_KEY; sleep 60; true"  # not `sleep` last: what becomes another program has half a list
+    says = "echo $VLLM_API_KEY; sleep 60; true"
     step = {"argv": ["sh", "-c", says], "env": {"VLLM_API_KEY": "canary-canary"}}
     agents.call("start", {**agents.request(role="demo.vllm"), "steps": [step]})
     deadline = time.monotonic() + 10
@@ -71,7 +71,8 @@ def test_no_secret_leaves_the_host(agents, place):
         time.sleep(0.05)
     files = collect(agents, place, variables={"VLLM_API_KEY": "canary-canary", "VLLM_HOST_IP": "10.0.0.1"})
     given = [each["env"] for each in json.loads(files["processes.json"]) if each["env"]]
-    assert [env["VLLM_API_KEY"] for env in given] == ["***"]
+    seen = {env["VLLM_API_KEY"] for env in given if "VLLM_API_KEY" in env}
+    assert seen == {"***"}  # a child that is just becoming another program may show half a list
     assert json.loads(files["variables.json"]) == {"VLLM_API_KEY": "***", "VLLM_HOST_IP": "10.0.0.1"}
     said = "".join(files.values())
     assert "canary" not in said
