@@ -15,6 +15,7 @@ from socket import create_server
 
 from rich.console import Console
 
+from slipway.cli.connections import use_airflow
 from slipway.cli.results import measurements_table, show_notes
 from slipway.embedded import load_settings
 from slipway.errors import SpecError
@@ -110,8 +111,7 @@ def _workers(spec: DeploymentSpec, file: Path) -> Iterator[Sequence[LoadWorker]]
     if not spec.benchmark.workers:
         yield ()
         return
-    os.environ.setdefault("AIRFLOW_HOME", str(load_settings(project_folder(file)).home))
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    use_airflow(file)
     from slipway.hooks.hosts import open_load_workers
 
     with open_load_workers(spec) as workers:

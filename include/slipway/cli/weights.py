@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +13,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from slipway.embedded import load_settings
+from slipway.cli.connections import use_airflow
 from slipway.spec import load_deployment
 from slipway.spec.environments import environments_folder, load_lock
-from slipway.spec.load import project_folder
 from slipway.stages import model_store
 
 if TYPE_CHECKING:
@@ -42,8 +40,7 @@ def weights(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _opened(arguments: argparse.Namespace) -> Iterator[Site]:
-    os.environ.setdefault("AIRFLOW_HOME", str(load_settings(project_folder(arguments.file)).home))
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # else Airflow's SDK asks its own database for nothing
+    use_airflow(arguments.file)
     from slipway.hooks.hosts import open_site
 
     spec = load_deployment(arguments.file)

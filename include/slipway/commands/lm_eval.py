@@ -35,8 +35,8 @@ def role(spec: DeploymentSpec, gate: LmEvalSpec, interpreter: str, tokenizer: st
     program = python_env.program(
         interpreter, "evaluation", stdin=json.dumps(asked).encode(), env=variables, timeout_s=0
     )
-    key = Layout(spec.root).api_key(spec.name) if spec.serve.api_key_connection else None
-    return Role(role_name(spec), steps=(program,), again=True, env_file=key, labels={"deployment": spec.name})
+    labels = {"deployment": spec.name}
+    return Role(role_name(spec), steps=(program,), again=True, env_file=spec.key_file, labels=labels)
 
 
 def answer_file(spec: DeploymentSpec) -> str:

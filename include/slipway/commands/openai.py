@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.spec import DeploymentSpec, Layout
+from slipway.spec import DeploymentSpec
 from slipway.spec.serving import KEY_VARIABLE
 
 Request = dict[str, object]
@@ -49,6 +49,4 @@ def _post(spec: DeploymentSpec, path: str, body: dict[str, object]) -> Request:
 
 def _key(spec: DeploymentSpec) -> Request:
     """Where the head finds the server's key, which no request of ours holds. vLLM asks for it below /v1 alone."""
-    if spec.serve.api_key_connection is None:
-        return {}
-    return {"bearer": {"env_file": Layout(spec.root).api_key(spec.name), "name": KEY_VARIABLE}}
+    return {"bearer": {"env_file": spec.key_file, "name": KEY_VARIABLE}} if spec.key_file else {}

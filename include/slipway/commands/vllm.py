@@ -41,7 +41,7 @@ def role(
         name=role_name(spec, host),
         steps=(Command(argv=(*program, *arguments(spec, model, host)), env={**QUIET, **variables}),),
         server=True,
-        env_file=Layout(spec.root).api_key(spec.name) if spec.serve.api_key_connection and host == spec.head else None,
+        env_file=spec.key_file if host == spec.head else None,
         ready_url=f"{spec.endpoint}/health" if host == spec.head else None,
         restart=spec.serve.restart and len(hosts(spec)) == 1,
         drain_s=spec.serve.drain_s,

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from slipway.errors import HostError
+
 
 class State(enum.StrEnum):
     """What a check says of its host. Only FAIL keeps a deployment away."""
@@ -50,6 +52,11 @@ class Check:
     def words(self) -> str:
         """What was found, and what to do."""
         return f"{self.found}; next: {self.next_step}" if self.next_step else self.found
+
+
+def unseen(host: str, name: str, error: HostError) -> Check:
+    """The row of a host that could not be looked at."""
+    return Check(host, name, State.FAIL, str(error).splitlines()[0].removeprefix(f"[{host}] "), error.hint)
 
 
 def checks_of(detail: Mapping[str, Any]) -> list[Check]:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from slipway.spec.beside import BesideSpec, HostSpec
 from slipway.spec.judging import BenchmarkSpec, RedeploySpec, SmokeSpec, VerdictSpec, WatchSpec
+from slipway.spec.layout import Layout
 from slipway.spec.part import EnvName, Name, Part, Seconds
 from slipway.spec.schedule import Cron, Zone
 from slipway.spec.serving import TRUSTS_CODE, RaySpec, ServeSpec
@@ -216,6 +217,11 @@ class DeploymentSpec(Part):
     def entrance(self) -> str:
         """Base URL that clients ask: the router's, where the file has one, else the server's."""
         return self.beside.router.url if self.beside else self.endpoint
+
+    @property
+    def key_file(self) -> str | None:
+        """The file on the head that holds the server's API key; None for a server without one."""
+        return Layout(self.root).api_key(self.name) if self.serve.api_key_connection else None
 
     @property
     def machines(self) -> tuple[HostSpec, ...]:

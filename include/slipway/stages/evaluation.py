@@ -9,6 +9,7 @@ from typing import Any
 
 from slipway.commands import agent, kit, lm_eval, openai, python_env
 from slipway.errors import NotReady, StageError
+from slipway.facts.files import text_of
 from slipway.facts.vllm import answers
 from slipway.spec import DeploymentSpec
 from slipway.spec.judging import LmEvalSpec
@@ -56,8 +57,7 @@ def _score(metric: str, task: str, figures: Mapping[str, Any]) -> float:
 
 
 def _answer(site: Site) -> Mapping[str, Any]:
-    request = {"path": lm_eval.answer_file(site.spec), "limit": 1 << 20}
-    answer: dict[str, Any] = json.loads(kit.reply(site.head.run(kit.call(site.root, "files", "read", request)))["text"])
+    answer: dict[str, Any] = json.loads(text_of(site.head, site.root, lm_eval.answer_file(site.spec), 1 << 20))
     return answer
 
 

@@ -10,9 +10,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from slipway.commands import agent, kit, python_env, ray, vllm
+from slipway.commands import agent, python_env, ray, vllm
 from slipway.errors import NotConverged, ServerDied
 from slipway.facts import ray as clusters
+from slipway.facts.files import text_of
 from slipway.facts.role import RoleState, last_lines, role
 from slipway.hosts import Host, on_each
 from slipway.shell import Command
@@ -200,9 +201,7 @@ def _state(site: Site, host: HostSpec) -> RoleState:
 
 
 def _token(site: Site, host: Host) -> str:
-    path = Layout(site.root).ray_token(site.spec.name)
-    answer = kit.reply(host.run(kit.call(site.root, "files", "read", {"path": path, "limit": 4096})))
-    return str(answer.get("text") or "").strip()
+    return text_of(host, site.root, Layout(site.root).ray_token(site.spec.name), 4096).strip()
 
 
 def _write_token(spec: DeploymentSpec, token: str) -> Command:

@@ -13,6 +13,7 @@ from typing import Any
 
 from slipway.commands import agent, kit, probe, router
 from slipway.errors import NotConverged, ServerDied, StageError
+from slipway.facts.files import text_of
 from slipway.facts.machine import taken_ports
 from slipway.facts.role import RoleState, last_lines, role
 from slipway.facts.vllm import metrics_text
@@ -41,9 +42,8 @@ class Seen:
 
 
 def look(site: Site) -> Seen:
-    request = {"path": router.servers_file(site.spec), "limit": 1 << 16}
-    answer = kit.reply(site.head.run(kit.call(site.root, "files", "read", request)))
-    return Seen(role(site.head, site.root, router.role_name(site.spec)), str(answer.get("text") or ""))
+    file = text_of(site.head, site.root, router.servers_file(site.spec))
+    return Seen(role(site.head, site.root, router.role_name(site.spec)), file)
 
 
 def plan(spec: DeploymentSpec, server: str, seen: Seen) -> Plan:

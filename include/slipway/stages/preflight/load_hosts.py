@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from slipway.errors import HostError
 from slipway.hosts import Host, on_each
-from slipway.results.preflight import Check, Finding, fail, ok, warn
+from slipway.results.preflight import Check, Finding, fail, ok, unseen, warn
 from slipway.shell import Command
 from slipway.spec.judging import LoadWorkerSpec
 from slipway.stages.site import Site
@@ -30,8 +30,7 @@ def _row(worker: LoadWorkerSpec, host: Host) -> Check:
     try:
         return Check(worker.name, LOCUST, *_found(worker, host))
     except HostError as error:
-        found = str(error).splitlines()[0].removeprefix(f"[{worker.name}] ")
-        return Check(worker.name, LOCUST, *fail(found, error.hint))
+        return unseen(worker.name, LOCUST, error)
 
 
 def _found(worker: LoadWorkerSpec, host: Host) -> Finding:

@@ -14,7 +14,7 @@ from slipway.facts.machine import Links, links, machine, taken_ports
 from slipway.facts.role import roles
 from slipway.facts.weights import Reading, Weights, reading, staged
 from slipway.hosts import Host, on_each_fit
-from slipway.results.preflight import Check, State, checks_of, failed, told, verdict
+from slipway.results.preflight import Check, State, checks_of, failed, told, unseen, verdict
 from slipway.spec import DeploymentSpec, HostSpec, Layout
 from slipway.stages.preflight import load_hosts
 from slipway.stages.preflight.judge import judge
@@ -30,7 +30,7 @@ def converge(site: Site) -> Outcome:
     found, lost = on_each_fit(site.hosts.values(), lambda host: look(site, host))
     lost = {**site.out_of_reach, **lost}
     seen = [found[host.name] for host in site.spec.hosts if host.name in found]
-    unseen = [_unseen(name, error) for name, error in lost.items()]
+    unseen = [unseen(name, CONNECTION, error) for name, error in lost.items()]
     checks = [*judge(seen), *unseen, *load_hosts.look(site)]
     for line in told(checks):
         site.say(line)
@@ -133,8 +133,3 @@ def _programs(spec: DeploymentSpec) -> Sequence[str]:
 
 def _ours(spec: DeploymentSpec, role: str) -> bool:
     return role.startswith(f"{spec.name}.")
-
-
-def _unseen(name: str, error: HostError) -> Check:
-    found = str(error).splitlines()[0].removeprefix(f"[{name}] ")
-    return Check(name, CONNECTION, State.FAIL, found, error.hint)
