@@ -30,8 +30,8 @@ def converge(site: Site) -> Outcome:
     found, lost = on_each_fit(site.hosts.values(), lambda host: look(site, host))
     lost = {**site.out_of_reach, **lost}
     seen = [found[host.name] for host in site.spec.hosts if host.name in found]
-    unseen = [unseen(name, CONNECTION, error) for name, error in lost.items()]
-    checks = [*judge(seen), *unseen, *load_hosts.look(site)]
+    rows_of_lost = (unseen(name, CONNECTION, error) for name, error in lost.items())
+    checks = [*judge(seen), *rows_of_lost, *load_hosts.look(site)]
     for line in told(checks):
         site.say(line)
     passing = bool(lost) and all(error.transient for error in lost.values())
