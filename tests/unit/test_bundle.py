@@ -36,9 +36,10 @@ def test_wheels_are_chosen_for_the_other_machine_and_never_built():
 def project(tmp_path) -> Path:
     """A folder with what travels and what must not."""
     folder = tmp_path / "project"
-    for name in ("include/slipway/__pycache__", "dags", ".slipway/secrets"):
+    for name in ("include/slipway/__pycache__", "dags", "tests/testbed", ".slipway/secrets"):
         (folder / name).mkdir(parents=True)
-    for name in ("requirements.txt", "dags/deploy.py", "include/slipway/__pycache__/x.pyc", ".slipway/secrets/key"):
+    kept = ("requirements.txt", "dags/deploy.py", "tests/testbed/hosts.py")
+    for name in (*kept, "tests/testbed/faults.py", "include/slipway/__pycache__/x.pyc", ".slipway/secrets/key"):
         (folder / name).write_text(name)
     return folder
 
@@ -52,7 +53,8 @@ def test_the_bundle_holds_project_wheels_and_installer_and_no_secret(project, tm
         files = {entry.name for entry in tar if entry.isfile()}
         assert tar.getmember("slipway/install").mode & 0o111
     wheel = "slipway/wheels/a-1-py3-none-any.whl"
-    assert files == {"slipway/install", wheel, "slipway/requirements.txt", "slipway/dags/deploy.py"}
+    carried = {"slipway/requirements.txt", "slipway/dags/deploy.py", "slipway/tests/testbed/hosts.py"}
+    assert files == {"slipway/install", wheel, *carried}
 
 
 def test_the_installer_asks_for_the_python_that_it_was_made_for(tmp_path):

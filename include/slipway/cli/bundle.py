@@ -21,6 +21,7 @@ CARRIED = (
     "include",
     "benchmarks",
     "docs",
+    "tests/testbed/hosts.py",
     "pyproject.toml",
     "README.md",
     "Makefile",
@@ -120,7 +121,8 @@ def pack(pins: Sequence[Path], made: Path, out: Path, python: str) -> int:
     project = pins[0].parent
     carried = [*pins, *(project / name for name in CARRIED if (project / name).exists())]
     with tarfile.open(out, "w:gz", compresslevel=1) as tar:
-        _add(tar, [*sorted(made.iterdir()), *carried], "slipway")
+        _add(tar, made, sorted(made.iterdir()))
+        _add(tar, project, carried)
     return len(list(made.rglob("*.whl")))
 
 
@@ -128,9 +130,9 @@ def _required(pins: Sequence[Path]) -> str:
     return " ".join(f"-r {file.name}" for file in pins)
 
 
-def _add(tar: tarfile.TarFile, paths: Iterable[Path], under: str) -> None:
+def _add(tar: tarfile.TarFile, folder: Path, paths: Iterable[Path]) -> None:
     for path in paths:
-        tar.add(path, f"{under}/{path.name}", filter=_travels)
+        tar.add(path, f"slipway/{path.relative_to(folder)}", filter=_travels)
 
 
 def _travels(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
