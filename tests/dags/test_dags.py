@@ -299,6 +299,14 @@ def test_files_only_wire(path):
     assert all(module == "airflow.sdk" or module.startswith("slipway.operators") for module in modules)
 
 
+@pytest.mark.parametrize("job", ["deploy", "benchmark", "teardown"])
+def test_where_places_are_few_the_run_that_came_furthest_goes_first(dagbag, job):
+    """Airflow queues the heaviest tasks first; by its own default those are the first of each run."""
+    tasks = dagbag.dags[f"demo.{job}"].tasks
+    assert {str(task.weight_rule) for task in tasks} == {"upstream"}
+    assert all(task.get_flat_relative_ids(upstream=True) for task in tasks if task.task_id != "resolve")
+
+
 def test_pool_and_queue_are_those_of_the_file(tmp_path, monkeypatch):
     """Every task is of the pool; only those that make load are on the queue."""
     from airflow.dag_processing.dagbag import DagBag

@@ -25,6 +25,9 @@ RETRY = {"retries": 2, "retry_delay": timedelta(seconds=5), "retry_exponential_b
 ONCE = {"retries": 0}
 """For tasks whose failure is an answer."""
 
+FURTHEST_FIRST = {"weight_rule": "upstream"}
+"""Where places are few, the run that has come furthest goes on before another begins: it holds hosts meanwhile."""
+
 LAST = {"trigger_rule": "all_done"}
 """For the task that comes when all others have ended, well or not."""
 
@@ -66,7 +69,7 @@ def dag_arguments(spec: DeploymentSpec, job: str, docs: str) -> dict[str, Any]:
         "catchup": False,
         "max_active_runs": 1 if spec.when_busy == "wait" else AT_ONCE,
         "render_template_as_native_obj": False,
-        "default_args": {"owner": "slipway", "pool": spec.pool, **RETRY},
+        "default_args": {"owner": "slipway", "pool": spec.pool, **FURTHEST_FIRST, **RETRY},
         "deadline": deadline(spec, job),
         **_callbacks(job),
     }
