@@ -9,7 +9,7 @@ RUN groupadd --gid 10001 slipway \
 ARG PIP_INDEX_URL
 WORKDIR /opt/slipway
 COPY requirements-image.txt ./
-RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements-image.txt
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes --requirement requirements-image.txt
 COPY pyproject.toml README.md ./
 COPY include/slipway include/slipway
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .

