@@ -3,7 +3,8 @@
     .slipway/venv/bin/python benchmarks/page.py [--runs 10000] [--visits 10] [--postgres] [--pages NAME...]
 
 A real API server of Airflow's, and headless Chromium on the same machine. Of each page: from the navigation to the
-first chart on the screen, and to the moment when the browser has nothing more to do for it, by the browser's own clock.
+first chart on the screen, to the moment when the browser is free for the person (usable), and to the last part of the
+page, which comes in turn below (whole), by the browser's own clock.
 ``cold`` is with an empty cache, ``warm`` as a person comes back. ``--postgres`` is as in ``results_api.py``. The page
 ``airflow`` is Airflow's own list of DAGs, until one of them is shown: what any page in Airflow takes.
 """
@@ -35,14 +36,20 @@ DAG = "a[href*='/dags/deployment-']"
 WATCH = """
 const drawn = location.pathname.endsWith("/dags") ? DAG : CHART;
 const settled = () => requestIdleCallback(() => { globalThis.times.usable = performance.now(); });
-const painted = () => { globalThis.times = { drawn: performance.now() }; settled(); };
+const whole = () => {
+  let last = performance.now();
+  new MutationObserver(() => { last = performance.now(); }).observe(document, { childList: true, subtree: true });
+  const look = () => (performance.now() - last < 400 ? setTimeout(look, 50) : (globalThis.times.whole = last));
+  look();
+};
+const painted = () => { globalThis.times = { drawn: performance.now() }; settled(); whole(); };
 new MutationObserver((_, observer) => {
   if (!document.querySelector(drawn)) return;
   observer.disconnect();
   requestAnimationFrame(() => requestAnimationFrame(painted));
 }).observe(document, { childList: true, subtree: true });
 """
-"""Notes when what is waited for has been painted, and when the main thread is free after that."""
+"""Notes when what is waited for was painted, when the main thread was free after that, and when nothing more came."""
 
 
 def main() -> None:
@@ -57,7 +64,8 @@ def main() -> None:
         with open_airflow(Path(folder), url) as airflow, open_page(Path(folder) / "chromium") as page:
             page.do("Page.addScriptToEvaluateOnNewDocument", source=watch())
             print(f"{url.split(':', maxsplit=1)[0]}: {arguments.runs} runs, {arguments.visits} visits a page, in ms")
-            print(f"{'page':<16}{'cache':<6}{'chart p50':>10}{'p95':>7}{'usable p50':>12}{'p95':>7}{'max':>7}")
+            heads = "".join(f"{each + ' p50':>12}{'p95':>7}" for each in ("chart", "usable", "whole"))
+            print(f"{'page':<16}{'cache':<6}{heads}")
             found = addresses(arguments.runs)
             measure(airflow, page, {name: found[name] for name in arguments.pages}, arguments.visits)
 
@@ -98,21 +106,19 @@ def measure(airflow: Airflow, page: Page, found: dict[str, str], visits: int) ->
     for name, address in found.items():
         for cache in ("cold", "warm"):
             times = [visit(page, f"{airflow.url}/{address}", token, cold=cache == "cold") for _ in range(visits)]
-            drawn, usable = zip(*times, strict=True)
-            figures = (*middle_and_tail(drawn), *middle_and_tail(usable), max(usable))
-            widths = (10, 7, 12, 7, 7)
-            told = "".join(f"{figure:>{width}.0f}" for figure, width in zip(figures, widths, strict=True))
+            figures = [figure for each in zip(*times, strict=True) for figure in middle_and_tail(each)]
+            told = "".join(f"{figure:>{width}.0f}" for figure, width in zip(figures, (12, 7) * 3, strict=True))
             print(f"{name:<16}{cache:<6}{told}", flush=True)
 
 
-def visit(page: Page, url: str, token: str, *, cold: bool) -> tuple[float, float]:
-    """Milliseconds from the navigation to the first chart, and until the page is usable."""
+def visit(page: Page, url: str, token: str, *, cold: bool) -> tuple[float, float, float]:
+    """Milliseconds from the navigation to the first chart, until the page is usable, and until it is whole."""
     if cold:
         page.do("Network.clearBrowserCache")
     page.visit(url, token)
-    times = page.wait("globalThis.times?.usable && globalThis.times")
+    times = page.wait("globalThis.times?.whole && globalThis.times")
     assert page.errors == []
-    return times["drawn"], times["usable"]
+    return times["drawn"], times["usable"], times["whole"]
 
 
 def middle_and_tail(values: Sequence[float]) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 /** What every page is made of. */
-import { Alert, Badge, Box, Code, EmptyState, Heading, HStack, Link as Anchor, NativeSelect, Spinner, Table, Text } from "@chakra-ui/react";
-import { type ReactNode, useId, useState } from "react";
+import { Alert, Badge, Box, Button, Code, EmptyState, Heading, HStack, Link as Anchor, NativeSelect, Spinner, Table, Text } from "@chakra-ui/react";
+import { Children, type ReactNode, useEffect, useId, useState } from "react";
 import { Link } from "react-router-dom";
 import type { Refused, Validity } from "./api";
 import { useDark } from "./surroundings";
@@ -111,11 +111,27 @@ export interface Column<Row> {
   figure?: boolean;
 }
 
-export function DataTable<Row>({ columns, rows, label, rowKey }: {
-  columns: Column<Row>[]; rows: Row[]; label: string; rowKey: (row: Row, place: number) => string | number;
+/** A table; of a long one the first `few` rows, and the others when they are asked for. */
+export function DataTable<Row>({ columns, rows, label, rowKey, few = rows.length }: {
+  columns: Column<Row>[]; rows: Row[]; label: string; rowKey: (row: Row, place: number) => string | number; few?: number;
 }) {
   const say = useWords();
+  const [all, setAll] = useState(false);
   if (rows.length === 0) return <Text color="fg.muted">{say("nothing")}</Text>;
+  const shown = all ? rows : rows.slice(0, few);
+  return (
+    <>
+      <Rows columns={columns} label={label} rowKey={rowKey} rows={shown} />
+      {shown.length < rows.length ? (
+        <Button mt={2} onClick={() => setAll(true)} size="sm" variant="outline">{say("showAll", { count: rows.length })}</Button>
+      ) : null}
+    </>
+  );
+}
+
+function Rows<Row>({ columns, rows, label, rowKey }: {
+  columns: Column<Row>[]; rows: Row[]; label: string; rowKey: (row: Row, place: number) => string | number;
+}) {
   return (
     <Table.ScrollArea tabIndex={0} aria-label={label} role="region">
       <Table.Root aria-label={label} size="sm">
@@ -140,6 +156,27 @@ export function DataTable<Row>({ columns, rows, label, rowKey }: {
       </Table.Root>
     </Table.ScrollArea>
   );
+}
+
+/** The `first` children, then one after the other when the browser is free: those are seen and used while the last is still to come. */
+export function InTurn({ children, first = 1 }: { children: ReactNode; first?: number }) {
+  const all = Children.toArray(children);
+  const [count, setCount] = useState(first);
+  const more = count < all.length;
+  useEffect(() => (more ? whenFree(() => setCount((before) => before + 1)) : undefined), [more, count]);
+  return <>{all.slice(0, count)}</>;
+}
+
+const WITHIN_MS = 300;
+
+/** Answers how to call it off. Safari has no idle callbacks. */
+function whenFree(act: () => void): () => void {
+  if (!("requestIdleCallback" in globalThis)) {
+    const timer = setTimeout(act, 0);
+    return () => clearTimeout(timer);
+  }
+  const asked = requestIdleCallback(act, { timeout: WITHIN_MS });
+  return () => cancelIdleCallback(asked);
 }
 
 /** What is only made once it is wanted. */

@@ -230,6 +230,7 @@ const WORDS = {
   conf: ["What the caller changed", "调用者所作更改"],
   download: ["Download", "下载"],
   nothing: ["nothing", "无"],
+  showAll: ["Show all {count}", "显示全部 {count} 项"],
   asTable: ["As a table", "以表格显示"],
   notOurs: ["This DAG is not one of Slipway's", "此 DAG 不属于 Slipway"],
   notOursNext: [

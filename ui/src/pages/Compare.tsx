@@ -4,11 +4,11 @@ import { useSearchParams } from "react-router-dom";
 import type { CellAnswer, ComparisonAnswer, DifferenceAnswer, Metric, WholeRunAnswer } from "../api";
 import { Curve } from "../charts/Curve";
 import { useFormat } from "../format";
-import { DataTable, DeploymentLink, Failure, Nothing, Rehearsal, RevisionName, RunLink, Section, State, Verdict, Waiting } from "../parts";
+import { DataTable, DeploymentLink, Failure, InTurn, Nothing, Rehearsal, RevisionName, RunLink, Section, State, Verdict, Waiting } from "../parts";
 import { type Load, loadKey, loads, useLoadName } from "../load";
 import { verdictMark } from "../colors";
 import { useDark } from "../surroundings";
-import { useAnswer, useAnswers } from "../useAnswer";
+import { type Asked, useAnswer, useAnswers } from "../useAnswer";
 import { useWords } from "../words";
 
 const MOST = 6;
@@ -22,13 +22,15 @@ export function Compare() {
   const answers = useAnswers<WholeRunAnswer>(ids.map((id) => `runs/${id}`));
   const runs = answers.flatMap(({ data }) => (data ? [data] : []));
   const waiting = answers.some(({ data, refused }) => !data && !refused);
+  const compared = waiting ? ids : runs.map(({ run }) => run.id);
+  const comparison = useAnswer<ComparisonAnswer>(compared.length < 2 ? null : `compare?${compared.map((id) => `run=${id}`).join("&")}`);
   return (
     <>
       <Chosen key={ids.join()} onChoose={(runsChosen) => setSearch({ runs: runsChosen.join(",") })} said={ids.join(", ")} />
       {answers.map(({ refused }, place) => (refused ? <Failure key={ids[place]} refused={refused} /> : null))}
       {ids.length < 2 ? <Nothing next={say("compareNext")} title={say("compareHint")} /> : null}
       {waiting ? <Waiting /> : null}
-      {!waiting && runs.length >= 2 ? <SideBySide runs={runs} /> : null}
+      {!waiting && runs.length >= 2 ? <SideBySide comparison={comparison} runs={runs} /> : null}
     </>
   );
 }
@@ -57,7 +59,7 @@ function Chosen({ said, onChoose }: { said: string; onChoose: (ids: number[]) =>
   );
 }
 
-function SideBySide({ runs }: { runs: WholeRunAnswer[] }) {
+function SideBySide({ runs, comparison }: { runs: WholeRunAnswer[]; comparison: Asked<ComparisonAnswer> }) {
   const say = useWords();
   const lines = runs.flatMap(({ run, cells }) => {
     const points = cells.flatMap((cell) =>
@@ -66,11 +68,11 @@ function SideBySide({ runs }: { runs: WholeRunAnswer[] }) {
     return points.length ? [{ name: say("runN", { id: run.id }), points }] : [];
   });
   return (
-    <>
+    <InTurn first={2}>
       <Heads runs={runs} />
       {lines.length ? <Section help={say("curveHelp")} title={say("curve")}><Curve latency={`${say("ttft")}, p95`} lines={lines} /></Section> : null}
-      <Figures runs={runs} />
-    </>
+      <Figures comparison={comparison} runs={runs} />
+    </InTurn>
   );
 }
 
@@ -97,10 +99,9 @@ function Heads({ runs }: { runs: WholeRunAnswer[] }) {
 
 type Figure = { key: string; name: string; of: (cell: CellAnswer) => number | null; unit: (value: number) => string };
 
-function Figures({ runs }: { runs: WholeRunAnswer[] }) {
+function Figures({ runs, comparison: { data, refused } }: { runs: WholeRunAnswer[]; comparison: Asked<ComparisonAnswer> }) {
   const say = useWords();
   const { number, seconds } = useFormat();
-  const { data, refused } = useAnswer<ComparisonAnswer>(`compare?${runs.map(({ run }) => `run=${run.id}`).join("&")}`);
   const latency = (metric: Metric, figure: "p50" | "p99"): Figure => ({
     key: `${metric}_${figure}`, name: `${metric.toUpperCase()} ${figure}`, of: (cell) => cell[metric]?.[figure] ?? null, unit: seconds,
   });
@@ -115,7 +116,7 @@ function Figures({ runs }: { runs: WholeRunAnswer[] }) {
   return (
     <Section help={say("against", { id: runs[0]?.run.id ?? "" })} title={say("figures")}>
       <Unlike compared={data} first={runs[0]?.run.id ?? 0} />
-      {all.map((load) => <Level compared={data} figures={figures} key={loadKey(load)} load={load} runs={runs} />)}
+      <InTurn>{all.map((load) => <Level compared={data} figures={figures} key={loadKey(load)} load={load} runs={runs} />)}</InTurn>
       {all.length === 0 ? <Text color="fg.muted">{say("notMeasured")}</Text> : null}
     </Section>
   );

@@ -7,15 +7,17 @@ import { Stack } from "../charts/Stack";
 import { Trend } from "../charts/Trend";
 import { useFormat } from "../format";
 import { type Drawn, type History, curvePoints, readyBars, trendData } from "../history";
-import { Choice, DataTable, Failure, HOME, Nothing, Rehearsal, RevisionName, RunLink, Section, State, Unfold, Verdict, Waiting } from "../parts";
+import { Choice, DataTable, Failure, HOME, InTurn, Nothing, Rehearsal, RevisionName, RunLink, Section, State, Unfold, Verdict, Waiting } from "../parts";
 import { useLoadName } from "../load";
-import { useAnswer, useAnswers } from "../useAnswer";
+import { type Asked, useAnswer, useAnswers } from "../useAnswer";
 import { useWords } from "../words";
 import { DagLinks } from "./Overview";
 import { Actions, Rollback, useActions } from "./Start";
 
 const METRICS: Metric[] = ["ttft", "itl", "tpot", "e2e"];
 const PERCENTILES: Percentile[] = ["p50", "p95", "p99"];
+const NONE: RevisionAnswer[] = [];
+const FEW = 20;
 
 /** One deployment: its curve, its trends, its revisions and runs. */
 export function Deployment({ name }: { name: string }) {
@@ -23,19 +25,21 @@ export function Deployment({ name }: { name: string }) {
   const path = `deployments/${encodeURIComponent(name)}`;
   const trends = useAnswer<TrendsAnswer>(`${path}/trends`);
   const revisions = useAnswer<RevisionsAnswer>(`${path}/revisions`);
-  const overview = useAnswer<OverviewAnswer>("overview");
+  const overview = useAnswer<OverviewAnswer>(trends.data ? "overview" : null);
   const may = useActions(name);
   const history = useMemo(() => trends.data && { ...trends.data, points: rows(trends.data.points) }, [trends.data]);
+  const newest = history?.points.at(-1)?.revision_id ?? null;
+  const current = revisions.data ? (revisions.data.current ?? newest) : null;
+  const baseline = revisions.data?.baseline ?? null;
+  const curves = useCurves(path, current, baseline, revisions.data?.revisions ?? NONE);
   const refused = trends.refused ?? revisions.refused;
   if (refused) return <Failure refused={refused} />;
   if (!history || !revisions.data) return <Waiting />;
   const { steps, points } = history;
   const card = overview.data?.cards.find((each) => each.deployment.name === name);
-  const current = revisions.data.current ?? points.at(-1)?.revision_id ?? null;
-  const baseline = revisions.data.baseline;
   const rehearsed = steps.some((step) => step.rehearsal);
   return (
-    <>
+    <InTurn first={2}>
       <HStack flexWrap="wrap" justify="space-between" mb={3}>
         <HStack><Rehearsal so={rehearsed} />{card ? <State state={card.deployment.current?.state ?? "notDeployed"} /> : null}</HStack>
         <HStack flexWrap="wrap" gap={4}><Actions current={revisions.data.current} may={may} name={name} /><DagLinks name={name} /></HStack>
@@ -43,36 +47,49 @@ export function Deployment({ name }: { name: string }) {
       {points.length === 0 ? (
         <Section title={say("throughput")}><Nothing next={say("noFiguresNext", { name })} title={say("noFigures")} /></Section>
       ) : (
-        <>
-          <Curves baseline={baseline} current={current} path={path} revisions={revisions.data.revisions} />
-          <Trends trends={history} />
-        </>
+        <Curves baseline={baseline} curves={curves} current={current} />
       )}
+      {points.length ? <Trends trends={history} /> : null}
       <Ready steps={steps} />
       <Revisions baseline={baseline} current={current} may={may?.deploy} name={name} revisions={revisions.data.revisions} />
       <Runs steps={steps} />
-    </>
+    </InTurn>
   );
 }
 
-function Curves({ current, baseline, path, revisions }: {
-  current: string | null; baseline: string | null; path: string; revisions: RevisionAnswer[];
+interface Chosen {
+  /** Every revision there is. */
+  ids: string[];
+  /** Those whose curves are drawn, and their cells as they come in. */
+  shown: string[];
+  answers: Asked<PointsAnswer>[];
+  toggle: (id: string) => void;
+}
+
+/** The revisions that are drawn: the current one beside its baseline, until others are chosen. */
+function useCurves(path: string, current: string | null, baseline: string | null, revisions: RevisionAnswer[]): Chosen {
+  const [others, setOthers] = useState<string[] | null>(null);
+  const ids = revisions.map((revision) => revision.id);
+  const first = current === null ? [] : [current, baseline ?? ids.find((id) => id !== current)];
+  const shown = others ?? first.filter((id) => id !== undefined);
+  const answers = useAnswers<PointsAnswer>(shown.map((id) => `${path}/revisions/${id}/points`));
+  const toggle = (id: string) => setOthers(shown.includes(id) ? shown.filter((each) => each !== id) : [...shown, id].slice(-6));
+  return { ids, shown, answers, toggle };
+}
+
+function Curves({ current, baseline, curves: { ids, shown, answers, toggle } }: {
+  current: string | null; baseline: string | null; curves: Chosen;
 }) {
   const say = useWords();
   const [metric, setMetric] = useState<Metric>("ttft");
   const [percentile, setPercentile] = useState<Percentile>("p95");
-  const [others, setOthers] = useState<string[] | null>(null);
-  const ids = revisions.map((revision) => revision.id);
-  const shown = others ?? [current, baseline ?? ids.find((id) => id !== current)].filter((id) => id !== null && id !== undefined);
   const called = (id: string) => (id === current ? `${id} (${say("current")})` : id === baseline ? `${id} (${say("baseline")})` : id);
-  const answers = useAnswers<PointsAnswer>(shown.map((id) => `${path}/revisions/${id}/points`));
   const latency: Latency = `${metric}_${percentile}`;
   const lines = shown.flatMap((id, place) => {
     const found = answers[place]?.data;
     const points = found ? curvePoints(rows(found.points), latency) : [];
     return points.length ? [{ name: called(id), points }] : [];
   });
-  const toggle = (id: string) => setOthers(shown.includes(id) ? shown.filter((each) => each !== id) : [...shown, id].slice(-6));
   return (
     <Section
       aside={<LatencyChoice metric={metric} onMetric={setMetric} onPercentile={setPercentile} percentile={percentile} />}
@@ -119,7 +136,7 @@ function Trends({ trends }: { trends: History }) {
   return (
     <Section aside={<LatencyChoice onPercentile={setPercentile} percentile={percentile} />} help={say("trendsHelp")} title={say("trends")}>
       <SimpleGrid gap={4} minChildWidth="28rem">
-        {measured.map((drawn) => <TrendOf drawn={drawn} key={drawn} trends={trends} />)}
+        <InTurn>{measured.map((drawn) => <TrendOf drawn={drawn} key={drawn} trends={trends} />)}</InTurn>
       </SimpleGrid>
     </Section>
   );
@@ -162,7 +179,7 @@ function Revisions({ name, revisions, current, baseline, may }: {
           { head: say("changes"), cell: ({ changes }) => <Changes changes={changes} /> },
           { head: say("start"), cell: (each) => (each.id === current ? null : <Rollback may={may} name={name} revision={each} />) },
         ]}
-        label={say("revisions")} rowKey={({ id }) => id} rows={revisions}
+        few={FEW} label={say("revisions")} rowKey={({ id }) => id} rows={revisions}
       />
     </Section>
   );
@@ -208,7 +225,7 @@ function Runs({ steps }: { steps: StepAnswer[] }) {
           { head: say("revision"), cell: ({ revision_id }) => <RevisionName id={revision_id} /> },
           { head: say("verdict"), cell: ({ verdict, verdict_reason }) => <><Verdict verdict={verdict} /> {verdict_reason}</> },
         ]}
-        label={say("runs")} rowKey={({ id }) => id} rows={[...steps].reverse()}
+        few={FEW} label={say("runs")} rowKey={({ id }) => id} rows={[...steps].reverse()}
       />
     </Section>
   );
