@@ -57,8 +57,8 @@ def changes() -> Iterator[int]:
     return iter(itertools.count(4))
 
 
-@pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("phase", PHASES)
 def test_the_run_goes_on_or_fails_cleanly(project: Project, changes: Iterator[int], part: str, phase: str) -> None:
     before = len(project.store().runs("kills", 100)) if (project.home / "slipway.db").exists() else 0
     conf = f'{{"serve_args": {{"max-num-seqs": {next(changes)}}}}}'

@@ -24,6 +24,7 @@ from slipway.embedded import (
     load_settings,
     open_client,
     ready_dag,
+    require_alive,
     sources_changed_at,
 )
 from slipway.embedded import down as airflow_down
@@ -52,7 +53,9 @@ def up(arguments: argparse.Namespace) -> int:
         ready_dag(client, dag_id, sources_changed_at(settings))
         client.trigger(dag_id, run_id, conf)
         _say(console)(f"{dag_id}, run {run_id}")
-        outcome = follow(client, dag_id, run_id, console=console, progress=_progress(_as_run(spec, conf)))
+        shown = _progress(_as_run(spec, conf))
+        alive = partial(require_alive, settings)
+        outcome = follow(client, dag_id, run_id, console=console, progress=shown, look=alive)
     _show(console, settings, dag_id, run_id)
     _show_where(_say(console), login, spec, serves=outcome.ok and arguments.job in ("deploy", "benchmark"))
     return 0 if outcome.ok else 1

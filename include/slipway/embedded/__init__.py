@@ -1,6 +1,6 @@
 """An Airflow of Slipway's own on this machine: started, spoken to, followed and stopped."""
 
-from slipway.embedded.airflow import down, up
+from slipway.embedded.airflow import down, require_alive, up
 from slipway.embedded.dags import ready_dag, sources_changed_at
 from slipway.embedded.ports import WantedPort, require_free
 from slipway.embedded.rest import AirflowClient, Login, open_client
@@ -18,6 +18,7 @@ __all__ = [
     "load_settings",
     "open_client",
     "ready_dag",
+    "require_alive",
     "require_free",
     "sources_changed_at",
     "up",

@@ -41,6 +41,7 @@ TASKS_S = 8
 MIGRATION_LIMIT_S = 300.0
 HEALTH_LIMIT_S = 180.0
 POLL_S = 0.8
+STARTED_ANEW_S = 60.0
 
 Say = Callable[[str], None]
 
@@ -177,6 +178,19 @@ def _sick(client: AirflowClient) -> tuple[str, ...]:
         return client.health().sick
     except AirflowUnreachable:
         return ("api-server",)
+
+
+def require_alive(settings: Settings) -> None:
+    """Raises ServerDied for a part that its agent has given up: no run goes on without it.
+
+    One that somebody starts anew just then is waited for.
+    """
+    host, root = LocalHost(), str(settings.state)
+    try:
+        _require_alive(host, root)
+    except ServerDied:
+        time.sleep(STARTED_ANEW_S)
+        _require_alive(host, root)
 
 
 def _require_alive(host: Host, root: str) -> None:

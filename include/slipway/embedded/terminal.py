@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from slipway.errors import AirflowRefused, AirflowUnreachable, NotReady
 POLL_S = 1.0
 OUTAGE_S = 60.0
 """How long Airflow's API may give no answer: its keeper starts it again within this time."""
+LOOK_EVERY_S = 10.0
 LOG_LINES = 20
 BAR_CELLS = 24
 FRAME_LINES = 5
@@ -109,18 +110,20 @@ def follow(
     *,
     console: Console,
     progress: Progress | None = None,
+    look: Callable[[], None] = lambda: None,
     limit_s: float = 4 * 3600.0,
 ) -> Outcome:
     """Show the run until it has ended, then its failures with the last lines of their logs.
 
-    ``progress`` may tell how far a running task is. Raises NotReady after ``limit_s``, AirflowUnreachable after 60 s
-    without an answer; the run goes on in both cases, as it does on Control-C.
+    ``progress`` may tell how far a running task is; ``look`` is called now and then, and raises for what keeps every
+    run from its end. Raises NotReady after ``limit_s``, AirflowUnreachable after 60 s without an answer; the run goes
+    on in both cases, as it does on Control-C.
     """
     order = in_order(client.tasks(dag_id))
     expected_s = expected_seconds(client.recent_successes(dag_id))
     deadline = time.monotonic() + limit_s
     with open_view(console) as view:
-        for run, instances, silent_s in _watch(client, dag_id, run_id):
+        for run, instances, silent_s in _watch(client, dag_id, run_id, look):
             view.show(Picture(run, rows(order, instances, datetime.now(UTC), expected_s, progress), silent_s))
             if run.ended:
                 break
@@ -166,13 +169,18 @@ def run_url(base: str, dag_id: str, run_id: str, task: TaskInstance | None = Non
     return f"{page}/tasks/{task.task_id}" + ("" if task.map_index == UNMAPPED else f"/mapped/{task.map_index}")
 
 
-def _watch(client: AirflowClient, dag_id: str, run_id: str) -> Iterator[tuple[Run, list[TaskInstance], float]]:
+def _watch(
+    client: AirflowClient, dag_id: str, run_id: str, look: Callable[[], None]
+) -> Iterator[tuple[Run, list[TaskInstance], float]]:
     """What Airflow says, again and again; while it gives no answer, what it said last and for how long that is so."""
     run, instances = client.run(dag_id, run_id), client.task_instances(dag_id, run_id)
-    answered = time.monotonic()
+    answered = looked = time.monotonic()
     yield run, instances, 0.0
     while True:
         time.sleep(POLL_S)
+        if time.monotonic() - looked >= LOOK_EVERY_S:
+            look()
+            looked = time.monotonic()
         try:
             run, instances = client.run(dag_id, run_id), client.task_instances(dag_id, run_id)
         except AirflowUnreachable:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from slipway.embedded import airflow
-from slipway.embedded.airflow import PARTS, down, open_lock, roles, up
+from slipway.embedded.airflow import PARTS, down, open_lock, require_alive, roles, up
 from slipway.embedded.answers import Health
 from slipway.embedded.settings import Settings
 from slipway.errors import HostUnfit, NotConverged, ServerDied, SlipwayError
@@ -151,6 +151,21 @@ def test_the_api_server_is_stopped_last_and_the_port_looked_at(here: Machine, se
     assert here.done[-1] == "stop airflow.api-server"
     assert sorted(here.done) == sorted(f"stop {name}" for name in PARTS)
     assert said[-1] == "port 8080 is free"
+
+
+def test_a_part_that_its_agent_has_given_up_is_named(
+    here: Machine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(airflow.time, "sleep", pauses.append)
+    here.roles = {name: here.state() for name in PARTS}
+    require_alive(settings)
+    here.roles["airflow.scheduler"] = here.state(alive=False)
+    with pytest.raises(ServerDied, match=r"(?s)airflow\.scheduler.*ImportError: no such thing"):
+        require_alive(settings)
+    assert pauses == [airflow.STARTED_ANEW_S]
+    monkeypatch.setattr(airflow.time, "sleep", lambda _: here.roles.update({"airflow.scheduler": here.state()}))
+    require_alive(settings)
 
 
 def test_a_stop_looks_at_the_port_of_the_last_start(here: Machine, settings: Settings) -> None:

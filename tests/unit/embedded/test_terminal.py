@@ -10,7 +10,7 @@ from slipway.embedded import terminal
 from slipway.embedded.answers import Run, Task, TaskInstance
 from slipway.embedded.rows import Bar, Row
 from slipway.embedded.terminal import Outcome, Picture, drawn, follow, open_view, run_url
-from slipway.errors import AirflowRefused, AirflowUnreachable, NotReady
+from slipway.errors import AirflowRefused, AirflowUnreachable, NotReady, ServerDied
 
 BEGAN = datetime.now(UTC) - timedelta(seconds=30)
 
@@ -118,6 +118,16 @@ def test_a_failed_run_ends_with_the_logs_of_the_tasks_that_failed_themselves() -
     text = "\n".join(lines)
     assert "level [1] failed in try 2; its log ends with:\n    working\n    RuntimeError: level [1] is broken" in text
     assert "the whole log: http://127.0.0.1:8080/dags/toy/runs/r1/tasks/level/mapped/1" in text
+
+
+def test_a_run_that_nobody_carries_out_any_more_is_not_followed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look() -> None:
+        raise ServerDied("airflow.scheduler: killed by signal 9 too often")
+
+    monkeypatch.setattr(terminal, "LOOK_EVERY_S", 0.0)
+    scenes = [("running", [part("first", "running")])] * 2
+    with pytest.raises(ServerDied, match=r"airflow\.scheduler"):
+        follow(Airflow(*scenes), "toy", "r1", console=Console(file=io.StringIO()), look=look)  # type: ignore[arg-type]
 
 
 def test_a_failed_task_without_a_log_is_reported_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
