@@ -4,6 +4,7 @@
 #   apart.sh OUT
 set -uo pipefail
 out=$1
+# shellcheck source=benchmarks/gpu/steps.sh
 source "$(dirname "$0")/steps.sh"
 python3 tests/testbed/hosts.py up > "$out/hosts.json" || exit 1
 

@@ -3,6 +3,7 @@
 #   pair.sh OUT
 set -uo pipefail
 out=$1
+# shellcheck source=benchmarks/gpu/steps.sh
 source "$(dirname "$0")/steps.sh"
 
 nvidia-smi topo -m > "$out/topology.txt"

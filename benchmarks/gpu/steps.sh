@@ -1,4 +1,6 @@
+# shellcheck shell=bash
 # Sourced by the scripts for two GPUs, in the folder of `slipway/`, with `out` set: what each of their steps is.
+: "${out:?}"
 cd slipway || exit 1
 slipway=.slipway/venv/bin/slipway
 export COLUMNS=160

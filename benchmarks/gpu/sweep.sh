@@ -4,6 +4,7 @@
 #   sweep.sh OUT
 set -uo pipefail
 out=$1
+# shellcheck source=benchmarks/gpu/steps.sh
 source "$(dirname "$0")/steps.sh"
 
 job sweep h100-pair 900 --job sweep
