@@ -10,19 +10,10 @@ if TYPE_CHECKING:
     from slipway.operators.recording import Recording
     from slipway.spec import DeploymentSpec
     from slipway.stages.site import Outcome, Site
-    from slipway.store import Store
 
 Say = Callable[[str], None]
 
 TRAFFIC = "traffic"
-
-
-def serves_elsewhere(store: Store, spec: DeploymentSpec) -> bool:
-    """Whether what runs is on the other side: this run's server is started beside it, and is not what clients get."""
-    from slipway.stages.difference import where_it_runs
-
-    current = store.current(spec.name)
-    return current is not None and where_it_runs(spec, store.spec(current.revision_id)).hosts != spec.hosts
 
 
 @contextmanager

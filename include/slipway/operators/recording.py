@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import SlipwayError
-from slipway.operators.beside import serves_elsewhere
 from slipway.operators.failure import as_airflow
 from slipway.operators.lease import held
 from slipway.operators.metrics import timed
@@ -44,9 +43,20 @@ class Recording:
     actions: int = 0
     detail: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def serves_elsewhere(self) -> bool:
+        """Whether what runs is on the other side: this run's server starts beside it, and is not what clients get."""
+        from slipway.stages.difference import where_it_runs
+
+        current = self.store.current(self.spec.name)
+        return (
+            current is not None
+            and where_it_runs(self.spec, self.store.spec(current.revision_id)).hosts != self.spec.hosts
+        )
+
     def keep_network(self) -> None:
         """Put the network's figure beside this run's own: that of the run which last found ready what runs now."""
-        current = None if serves_elsewhere(self.store, self.spec) else self.store.current(self.spec.name)
+        current = None if self.serves_elsewhere else self.store.current(self.spec.name)
         figure = self.store.run_by_id(current.run_id).snapshot.get("network") if current else None
         if figure:
             self.store.add_snapshot(self.run_id, {"network": figure})

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.errors import NotPromoted, NotRestored, SlipwayError
-from slipway.operators.beside import TRAFFIC, keep_commands, move_traffic, serves_elsewhere, stop_router
+from slipway.operators.beside import TRAFFIC, keep_commands, move_traffic, stop_router
 from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.lease import held
 from slipway.operators.links import LINKS
@@ -86,7 +86,7 @@ def require_good(recording: Recording) -> None:
     from slipway.verdicts.promotion import refusal
 
     store = recording.store
-    if not serves_elsewhere(store, recording.spec) and not _still_runs(recording):
+    if not recording.serves_elsewhere and not _still_runs(recording):
         raise NotPromoted("this revision does not run any more", hint="deploy it again")
     run, good = store.run_by_id(recording.run_id), last_good(store, recording.spec.name)
     why = refusal(run.verdict, run.verdict_reason, recording.spec.redeploy)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from slipway.operators.beside import open_router, serves_elsewhere, stop_router
+from slipway.operators.beside import open_router, stop_router
 from slipway.operators.downtime import begin_downtime, end_downtime
 from slipway.operators.healing import keep_restarts
 from slipway.operators.links import LINKS
@@ -162,7 +162,7 @@ class ServeOperator(StageOperator):
     custom_operator_name = "Serve"
 
     def record(self, recording: Recording, outcome: Outcome) -> None:
-        if serves_elsewhere(recording.store, recording.spec):
+        if recording.serves_elsewhere:
             return
         recording.store.set_current(
             recording.run_id,
@@ -226,7 +226,7 @@ class ReadyOperator(StageOperator):
             recording.store.record_start(recording.run_id, start)
         recording.keep_network()
         recording.keep_model()
-        if not serves_elsewhere(recording.store, recording.spec):
+        if not recording.serves_elsewhere:
             recording.store.set_current(recording.run_id, recording.revision_id, recording.spec.entrance)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from slipway.operators.beside import TRAFFIC, keep_commands, move_traffic, serves_elsewhere
+from slipway.operators.beside import TRAFFIC, keep_commands, move_traffic
 from slipway.operators.links import LINKS
 from slipway.operators.recording import Recording, recorded
 from slipway.operators.redeploy import require_good
@@ -60,7 +60,7 @@ def _old(recording: Recording) -> str | None:
     """The revision that clients have had before, on the other side; kept with the run, for a try that comes after."""
     store = recording.store
     known: str | None = store.run_by_id(recording.run_id).snapshot.get(TRAFFIC, {}).get("from")
-    if known or not serves_elsewhere(store, recording.spec):
+    if known or not recording.serves_elsewhere:
         return known
     current = store.current(recording.spec.name)
     if current is None:
