@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +18,7 @@ from slipway.errors import StoreError
 
 WAIT_S = 30
 """How long a transaction waits for another one's lock."""
+ASK_AGAIN_S = 0.05
 POOLED_S = 600
 """How long a connection is used again, where connections are kept."""
 WRITES = "slipway_writes"
@@ -98,7 +101,20 @@ def _prepare_migration(connection: Any, _record: Any) -> None:
     """Readers and a writer side by side from now on (WAL stays with the file); batch mode rebuilds tables, so foreign
     keys rest."""
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + WAIT_S
+    while not _keeps_wal(connection, last=time.monotonic() >= deadline):
+        time.sleep(ASK_AGAIN_S)
+
+
+def _keeps_wal(connection: sqlite3.Connection, *, last: bool) -> bool:
+    """Whether the file is kept so now. SQLite itself waits for no lock here, as that of another who migrates."""
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if last or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def _begin(connection: Connection) -> None:

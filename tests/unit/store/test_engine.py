@@ -101,3 +101,17 @@ def test_a_time_without_a_zone_is_refused(store_url: str) -> None:
 def test_figures_that_are_no_json_are_refused(store_url: str) -> None:
     with open_store(store_url) as store, pytest.raises(StoreError, match="not JSON compliant"):
         store.begin_run(RunStart("demo", "teardown", "demo.teardown", "r1", conf={"rate": float("nan")}))
+
+
+def test_a_migration_waits_for_one_who_writes_a_file_that_is_not_kept_as_wal_yet(tmp_path: Path) -> None:
+    """SQLite itself waits for no lock there, whatever its timeout."""
+    path = tmp_path / "store.db"
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        sqlite3.connect(path, timeout=30).execute("PRAGMA journal_mode=WAL")
+    done = threading.Timer(0.3, writer.execute, ["COMMIT"])
+    done.start()
+    with open_engine(f"sqlite:///{path}", migrating=True) as store, store.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    done.join()
