@@ -111,17 +111,22 @@ export interface Column<Row> {
   figure?: boolean;
 }
 
+interface Tabled<Row> {
+  columns: Column<Row>[];
+  rows: Row[];
+  label: string;
+  rowKey: (row: Row, place: number) => string | number;
+}
+
 /** A table; of a long one the first `few` rows, and the others when they are asked for. */
-export function DataTable<Row>({ columns, rows, label, rowKey, few = rows.length }: {
-  columns: Column<Row>[]; rows: Row[]; label: string; rowKey: (row: Row, place: number) => string | number; few?: number;
-}) {
+export function DataTable<Row>({ rows, few = rows.length, ...table }: Tabled<Row> & { few?: number }) {
   const say = useWords();
   const [all, setAll] = useState(false);
   if (rows.length === 0) return <Text color="fg.muted">{say("nothing")}</Text>;
   const shown = all ? rows : rows.slice(0, few);
   return (
     <>
-      <Rows columns={columns} label={label} rowKey={rowKey} rows={shown} />
+      <Rows {...table} rows={shown} />
       {shown.length < rows.length ? (
         <Button mt={2} onClick={() => setAll(true)} size="sm" variant="outline">{say("showAll", { count: rows.length })}</Button>
       ) : null}
@@ -129,9 +134,7 @@ export function DataTable<Row>({ columns, rows, label, rowKey, few = rows.length
   );
 }
 
-function Rows<Row>({ columns, rows, label, rowKey }: {
-  columns: Column<Row>[]; rows: Row[]; label: string; rowKey: (row: Row, place: number) => string | number;
-}) {
+function Rows<Row>({ columns, rows, label, rowKey }: Tabled<Row>) {
   return (
     <Table.ScrollArea tabIndex={0} aria-label={label} role="region">
       <Table.Root aria-label={label} size="sm">

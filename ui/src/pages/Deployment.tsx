@@ -1,7 +1,7 @@
 import { Box, Button, Checkbox, Code, HStack, SimpleGrid, Text } from "@chakra-ui/react";
 import { useMemo, useState } from "react";
 import { useNavigate } from "react-router-dom";
-import { type Latency, type Metric, type OverviewAnswer, type Percentile, type PointsAnswer, type RevisionAnswer, type RevisionsAnswer, rows, type StepAnswer, type TrendsAnswer } from "../api";
+import { type Action, type ActionsAnswer, type Latency, type Metric, type OverviewAnswer, type Percentile, type PointsAnswer, type RevisionAnswer, type RevisionsAnswer, rows, type StepAnswer, type TrendsAnswer } from "../api";
 import { Curve } from "../charts/Curve";
 import { Stack } from "../charts/Stack";
 import { Trend } from "../charts/Trend";
@@ -25,6 +25,7 @@ export function Deployment({ name }: { name: string }) {
   const path = `deployments/${encodeURIComponent(name)}`;
   const trends = useAnswer<TrendsAnswer>(`${path}/trends`);
   const revisions = useAnswer<RevisionsAnswer>(`${path}/revisions`);
+  const may = useActions(name);
   const history = useMemo(() => trends.data && { ...trends.data, points: rows(trends.data.points) }, [trends.data]);
   const newest = history?.points.at(-1)?.revision_id ?? null;
   const current = revisions.data ? (revisions.data.current ?? newest) : null;
@@ -36,7 +37,7 @@ export function Deployment({ name }: { name: string }) {
   const { steps, points } = history;
   return (
     <InTurn first={2}>
-      <Head current={revisions.data.current} name={name} rehearsed={steps.some((step) => step.rehearsal)} />
+      <Head current={revisions.data.current} may={may} name={name} rehearsed={steps.some((step) => step.rehearsal)} />
       {points.length === 0 ? (
         <Section title={say("throughput")}><Nothing next={say("noFiguresNext", { name })} title={say("noFigures")} /></Section>
       ) : (
@@ -44,16 +45,17 @@ export function Deployment({ name }: { name: string }) {
       )}
       {points.length ? <Trends trends={history} /> : null}
       <Ready steps={steps} />
-      <Revisions baseline={baseline} current={current} name={name} revisions={revisions.data.revisions} />
+      <Revisions baseline={baseline} current={current} may={may?.deploy} name={name} revisions={revisions.data.revisions} />
       <Runs steps={steps} />
     </InTurn>
   );
 }
 
-/** What runs, and what may be started. It asks for both itself: their answers draw no chart anew. */
-function Head({ name, current, rehearsed }: { name: string; current: string | null; rehearsed: boolean }) {
+/** What runs, and what may be started. It asks itself what runs: that answer comes late, and draws no chart anew. */
+function Head({ name, current, may, rehearsed }: {
+  name: string; current: string | null; may: ActionsAnswer | undefined; rehearsed: boolean;
+}) {
   const overview = useAnswer<OverviewAnswer>("overview");
-  const may = useActions(name);
   const card = overview.data?.cards.find((each) => each.deployment.name === name);
   return (
     <HStack flexWrap="wrap" justify="space-between" mb={3}>
@@ -171,11 +173,10 @@ function Ready({ steps }: { steps: StepAnswer[] }) {
 
 const written = (value: unknown) => (value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value));
 
-function Revisions({ name, revisions, current, baseline }: {
-  name: string; revisions: RevisionAnswer[]; current: string | null; baseline: string | null;
+function Revisions({ name, revisions, current, baseline, may }: {
+  name: string; revisions: RevisionAnswer[]; current: string | null; baseline: string | null; may: Action | undefined;
 }) {
   const say = useWords();
-  const may = useActions(name)?.deploy;
   const { time } = useFormat();
   return (
     <Section title={say("revisions")}>
