@@ -4,10 +4,9 @@
 #   measure.sh again OUT       <name>.benchmark and `vllm bench serve` once more, then teardown and what is left
 set -uo pipefail
 what=$1 out=$2
-cd slipway || exit 1
-slipway=.slipway/venv/bin/slipway file=include/deployments/h100.yaml
-export COLUMNS=160
-mkdir -p "$out"
+# shellcheck source=benchmarks/gpu/steps.sh
+source "$(dirname "$0")/steps.sh"
+file=include/deployments/h100.yaml
 
 peer() {
   benchmarks/gpu/bench_serve.sh /opt/serve/bin/python /mnt/models/random-llama-8b llama-8b http://127.0.0.1:8000 "$1"

@@ -5,11 +5,9 @@
 # A small completion is asked for all the time; each step's requests are counted in OUT/asked.txt.
 set -uo pipefail
 out=$1
-cd slipway || exit 1
-slipway=.slipway/venv/bin/slipway file=include/deployments/h100.yaml
-export COLUMNS=160
-mkdir -p "$out"
-log_of_vllm=/var/lib/slipway/agents/h100.vllm/log
+# shellcheck source=benchmarks/gpu/steps.sh
+source "$(dirname "$0")/steps.sh"
+file=include/deployments/h100.yaml
 
 peer() {
   USERS="50 100 150" benchmarks/gpu/bench_serve.sh /opt/serve/bin/python /mnt/models/random-llama-8b llama-8b \
@@ -18,14 +16,14 @@ peer() {
 
 # step NAME CONF: one run of the deploy DAG while the endpoint is asked
 step() {
-  echo "== $1 $(date +%T)" | tee -a "$out/steps.txt"
+  note "== $1"
   .slipway/venv/bin/python benchmarks/gpu/ask.py http://127.0.0.1:8000 llama-8b > "$out/asked-$1.txt" &
   local asking=$!
   timeout 330 $slipway up $file --conf "$2" > "$out/$1.txt" 2>&1
-  echo "$1: exit code $?" | tee -a "$out/steps.txt"
+  note "$1: exit code $?"
   kill -INT $asking; wait $asking
   sed "s/^/$1: /" "$out/asked-$1.txt" >> "$out/asked.txt"
-  cp "$log_of_vllm" "$out/vllm-$1.log" 2>/dev/null
+  keep_log /var/lib/slipway h100 "vllm-$1"
   cp .slipway/airflow/slipway.db "$out/"
 }
 
@@ -42,4 +40,4 @@ $slipway up $file --job teardown > "$out/teardown.txt" 2>&1
 nvidia-smi > "$out/nvidia-smi-after.txt"
 cp .slipway/airflow/slipway.db "$out/"
 tar -czf "$out/evidence.tar.gz" .slipway/airflow/slipway-artifacts .slipway/airflow/logs 2>/dev/null
-echo "== end $(date +%T)" | tee -a "$out/steps.txt"
+note "== end"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the scripts for two GPUs, in the folder of `slipway/`, with `out` set: what each of their steps is.
+# Sourced by the scripts that measure, in the folder of `slipway/`, with `out` set: what each of their steps is.
 : "${out:?}"
 cd slipway || exit 1
 slipway=.slipway/venv/bin/slipway
@@ -22,7 +22,6 @@ keep_log() { cp "$1/agents/$2.vllm/log" "$out/$3.log" 2>/dev/null; }
 # finish DEPLOYMENT ...: the figures of each, and what the runs kept
 finish() {
   for name in "$@"; do $slipway results "$name" --runs 20 > "$out/results-$name.txt"; done
-  cp .slipway/airflow/slipway.db "$out/"
   tar -czf "$out/evidence.tar.gz" .slipway/airflow/slipway-artifacts .slipway/airflow/logs 2>/dev/null
   note "== end"
 }
