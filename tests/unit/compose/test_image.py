@@ -74,14 +74,12 @@ def test_the_executors_pins_go_with_the_others() -> None:
 def test_the_image_has_these_very_pins_each_with_its_hashes(instructions: list[tuple[str, str]]) -> None:
     assert "--require-hashes --requirement requirements-image.txt" in arguments(instructions, "RUN")[1]
     assert _pins("requirements-image.txt") == _pins("requirements.txt") | _pins("requirements-executors.txt")
-    pins = re.split(r"\n(?=\S)", (ROOT / "requirements-image.txt").read_text().strip())
-    assert [pin for pin in pins if not pin.startswith("#") and "--hash=sha256:" not in pin] == []
+    assert _without_hashes((ROOT / "requirements-image.txt").read_text()) == []
 
 
 @pytest.mark.parametrize("name", ["requirements-dev.txt", "include/environments/demo-model.txt"])
 def test_each_pin_of_the_developers_has_its_hashes(name: str) -> None:
-    pins = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
-    assert [pin for pin in pins if not pin.startswith("#") and "--hash=sha256:" not in pin] == []
+    assert _without_hashes((ROOT / name).read_text()) == []
 
 
 def test_make_installs_by_hashes_alone() -> None:
@@ -95,9 +93,19 @@ def test_make_installs_by_hashes_alone() -> None:
     program = words[1].replace("$$", "$").replace("\\#", "#")
     command = f"{program} requirements.txt requirements-image.txt"
     given = subprocess.run(["bash", "-c", command], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    pins = re.split(r"\n(?=\S)", given.strip())
-    assert {pin.partition(" ")[0] for pin in pins} == {"==".join(pin) for pin in _pins("requirements.txt").items()}
-    assert [pin for pin in pins if "--hash=sha256:" not in pin] == []
+    assert {pin.partition(" ")[0] for pin in _entries(given)} == {
+        "==".join(pin) for pin in _pins("requirements.txt").items()
+    }
+    assert _without_hashes(given) == []
+
+
+def _entries(locked: str) -> list[str]:
+    """Each pin with the lines that belong to it."""
+    return [entry for entry in re.split(r"\n(?=\S)", locked.strip()) if not entry.startswith("#")]
+
+
+def _without_hashes(locked: str) -> list[str]:
+    return [entry for entry in _entries(locked) if "--hash=sha256:" not in entry]
 
 
 def _pins(file: str) -> dict[str, str]:

@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from testbed.lost import lost_host
 
 from slipway.errors import HostUnreachable
 from slipway.facts.evidence import Bundle
-from slipway.hosts import LocalHost, SSHHost
+from slipway.hosts import LocalHost
 from slipway.stages.evidence import Evidence, explain, gather, sources
 from slipway.stages.site import Site
 
@@ -80,11 +81,9 @@ def test_what_had_ended_before_the_run_is_a_cause_only_for_what_needs_it(spec, s
 
 
 def test_a_host_that_is_silent_keeps_no_other_back(spec, tmp_path):
-    def connect():
-        raise HostUnreachable("b", "b is not there")
-
+    away = lost_host("b", HostUnreachable("b", "b is not there"))
     here = spec.model_copy(update={"root": str(tmp_path)})
-    site = Site(here, {"a": LocalHost("a"), "b": SSHHost("b", connect)}, say=lambda line: None).within_reach()
+    site = Site(here, {"a": LocalHost("a"), "b": away}, say=lambda line: None).within_reach()
     found = gather(site, 0.0)
     assert set(found.bundles) == {"a"}
     assert set(found.silent) == {"b"}

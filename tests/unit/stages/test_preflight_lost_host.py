@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
+from testbed.lost import lost_host
 
 from slipway.errors import HostUnfit, HostUnreachable
-from slipway.hosts import LocalHost, SSHHost
+from slipway.hosts import LocalHost
 from slipway.results.preflight import State, checks_of
 from slipway.spec import DeploymentSpec
 from slipway.stages.preflight import stage as preflight
 from slipway.stages.site import Site, prepare
 
 
-def lost(name: str, error: HostUnreachable | HostUnfit) -> SSHHost:
-    def connect() -> NoReturn:
-        raise error
-
-    return SSHHost(name, connect)
-
-
 def test_a_host_that_does_not_answer_is_a_row_beside_those_of_the_others(spec: DeploymentSpec, tmp_path: Path) -> None:
     spec = spec.model_copy(update={"root": str(tmp_path)})
     prepare(LocalHost("a"), spec.root)
     said: list[str] = []
-    away = lost("b", HostUnreachable("b", "b is not there", hint="look at its sshd"))
+    away = lost_host("b", HostUnreachable("b", "b is not there", hint="look at its sshd"))
     outcome = preflight.converge(Site(spec, {"a": LocalHost("a"), "b": away}, say=said.append))
     [row] = [check for check in checks_of(outcome.detail) if check.host == "b"]
     assert (row.name, row.state, row.found) == (preflight.CONNECTION, State.FAIL, "b is not there")
@@ -37,7 +30,7 @@ def test_a_host_that_does_not_answer_is_a_row_beside_those_of_the_others(spec: D
 
 @pytest.mark.parametrize("kind", [HostUnreachable, HostUnfit])
 def test_a_retry_helps_where_only_connections_were_missing(spec: DeploymentSpec, kind: type[HostUnreachable]) -> None:
-    hosts = {name: lost(name, kind(name, f"{name} is not there")) for name in ("a", "b")}
+    hosts = {name: lost_host(name, kind(name, f"{name} is not there")) for name in ("a", "b")}
     outcome = preflight.converge(Site(spec, hosts))
     with pytest.raises(HostUnfit, match=r"(?s)\[a, b\].*\[a\] connection: a is not there\n  \[b\]") as caught:
         preflight.require_fit(outcome.detail)

@@ -7,6 +7,7 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+from testbed.lost import lost_host
 
 from slipway.commands import agent, kit, vllm
 from slipway.commands.agent import Role
@@ -22,10 +23,7 @@ GIB = 1 << 30
 
 
 def unreachable(name: str, error: type[Exception] = HostUnreachable) -> SSHHost:
-    def connect():
-        raise error(name, f"{name} is not there")
-
-    return SSHHost(name, connect)
+    return lost_host(name, error(name, f"{name} is not there"))
 
 
 @pytest.fixture
