@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -29,9 +29,15 @@ def _key(value: str) -> str:
     return value
 
 
+def _in_one_order(keys: dict[str, Any]) -> dict[str, Any]:
+    """A revision is the same in whatever order its keys stand, so its points have the same numbers and names, too."""
+    return dict(sorted(keys.items()))
+
+
 SweepKey = Annotated[str, AfterValidator(_key)]
-Settings = dict[SweepKey, Argument]
+Settings = Annotated[dict[SweepKey, Argument], AfterValidator(_in_one_order)]
 Values = Annotated[tuple[Argument, ...], Field(min_length=1)]
+Grid = Annotated[dict[SweepKey, Values], AfterValidator(_in_one_order)]
 
 Rate = Literal["output_tokens_per_s", "requests_per_s", "goodput_per_s"]
 Latency = Literal["ttft_p50_s", "ttft_p99_s", "tpot_p50_s", "tpot_p99_s", "itl_p99_s", "e2e_p50_s", "e2e_p99_s"]
@@ -60,8 +66,9 @@ class SweepSpec(Part):
     alone are served once. One that gives no load is measured at `benchmark.levels`.
     """
 
-    grid: dict[SweepKey, Values] = Field(default_factory=dict)
-    """By key the values to try, each with each: `serve.args.max-num-seqs: [64, 256]`."""
+    grid: Grid = Field(default_factory=dict)
+    """By key the values to try, each with each: `serve.args.max-num-seqs: [64, 256]`. Tried in
+    alphabetical order of the keys, the last one varied fastest."""
     points: tuple[Settings, ...] = ()
     """Further points, each with its own keys and values."""
     objective: Rate | Latency = "output_tokens_per_s"

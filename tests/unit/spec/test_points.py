@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import SpecError
-from slipway.spec import DeploymentSpec, SweepOverrides, load_deployment, parse_overrides
+from slipway.spec import DeploymentSpec, SweepOverrides, canonical, load_deployment, parse_canonical, parse_overrides
 from slipway.spec.points import point_digest, point_named, points
 
 ROOT = Path(__file__).parents[3]
@@ -23,7 +23,7 @@ def loads(point) -> list[str]:
     return [level.load for level in point.spec.benchmark.levels]
 
 
-def test_a_grid_tries_each_with_each_in_the_order_of_the_file():
+def test_a_grid_tries_each_with_each():
     grid = {"serve.args.max-num-seqs": [1, 16], "serve.backend": ["ray", "mp"]}
     found = points(swept(grid=grid))
     assert [point.name for point in found] == [
@@ -40,6 +40,21 @@ def test_a_grid_tries_each_with_each_in_the_order_of_the_file():
     ]
     assert found[0].spec.serve.args["dtype"] == "bfloat16"
     assert loads(found[0]) == ["1 users", "4 users"]
+
+
+def test_the_points_of_a_revision_are_those_of_the_file_in_whatever_order_its_keys_stand():
+    grid = {"serve.backend": ["ray", "mp"], "serve.args.max-num-seqs": [1, 16]}
+    further = [{"serve.tensor_parallel": 1, "serve.pipeline_parallel": 1, "serve.args.hf-overrides": {"b": 1, "a": 2}}]
+    spec = swept(grid=grid, points=further)
+    assert [point.name for point in points(spec)] == [
+        "1: max-num-seqs=1 backend=ray",
+        "2: max-num-seqs=1 backend=mp",
+        "3: max-num-seqs=16 backend=ray",
+        "4: max-num-seqs=16 backend=mp",
+        '5: hf-overrides={"a": 2, "b": 1} pipeline_parallel=1 tensor_parallel=1',
+    ]
+    kept = parse_canonical(canonical(spec))
+    assert [point_named(kept, point.name).settings for point in points(spec)] == [p.settings for p in points(spec)]
 
 
 def test_points_that_differ_in_their_load_alone_are_served_once():
