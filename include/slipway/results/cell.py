@@ -62,11 +62,13 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
     hosts = health.figures_by_host(rows, clients, window.start_ns, window.end_ns)
     values = metric_values(good)
     ttft = distribution(values["ttft"])
+    arrived_tokens, known_tokens = sum(arrived.values()), _known_tokens(rows, window, plan.shared_prefix_tokens)
+    on_their_way_tokens = arrived_tokens / window.seconds * (ttft.minimum if ttft else 0.0)
     guards = [
         Guard(1 - len(clients) / plan.processes, 0.0, 0.0, "{} of the load processes left no figures"),
         *answer_guards(len(good), len(ended) - len(good), _ended_early(good, plan)),
         *(client_guards(client, ttft, hosts) if ttft else []),
-        *server_guards(beside.counters, sum(arrived.values()), _known_tokens(rows, window, plan.shared_prefix_tokens)),
+        *server_guards(beside.counters, arrived_tokens, known_tokens, on_their_way_tokens),
         *gpu_guards(beside.gpu),
     ]
     measured = _measurement(plan, window, ended, delivered, values)

@@ -79,13 +79,19 @@ def answer_guards(requests: int, failed: int, ended_early: int) -> list[Guard]:
     ]
 
 
-def server_guards(server: Mapping[str, float], arrived_tokens: int, template_tokens: int) -> list[Guard]:
-    """Whether the server's counters agree. Up to ``template_tokens`` may be cache hits: chats share their template."""
+def server_guards(
+    server: Mapping[str, float], arrived_tokens: int, template_tokens: int, on_their_way_tokens: float = 0.0
+) -> list[Guard]:
+    """Whether the server's counters agree.
+
+    Up to ``template_tokens`` may be cache hits: chats share their template. ``on_their_way_tokens`` may be counted by
+    the server on one side of an end of the window and arrive on the other.
+    """
     restarted = float(any(value < 0 for value in server.values()))
     guards = [Guard(restarted, 0.0, 0.0, "the server was started anew inside the window")]
     generated = server.get("generation_tokens")
     if generated is not None and arrived_tokens:
-        apart = abs(generated - arrived_tokens) / arrived_tokens
+        apart = max(0.0, abs(generated - arrived_tokens) - on_their_way_tokens) / arrived_tokens
         reason = "the server's count of output tokens is {} off what arrived: has it other clients?"
         guards.append(Guard(apart, 0.01, 0.05, reason))
     queries = server.get("prefix_cache_queries", 0.0)

@@ -106,6 +106,12 @@ def test_the_servers_own_counters(server: dict[str, float], expected: Validity) 
     assert judge(server_guards(server, arrived_tokens=1000, template_tokens=300))[0] == expected
 
 
+def test_tokens_on_their_way_when_the_window_ends_are_nobody_elses() -> None:
+    assert judge(server_guards({"generation_tokens": 1020.0}, 1000, 0, on_their_way_tokens=12.0))[0] == Validity.VALID
+    verdict, reasons = judge(server_guards({"generation_tokens": 960.0}, 1000, 0, on_their_way_tokens=12.0))
+    assert (verdict, reasons[0][:46]) == (Validity.SUSPECT, "the server's count of output tokens is 2.8% of")
+
+
 def test_the_worst_reason_comes_first() -> None:
     guards = [Guard(2, 1, 3, "a"), Guard(9, 1, 3, "b"), Guard(0, 1, 3, "c"), Guard(2, 1, 3, "d")]
     assert judge(guards) == (Validity.INVALID, ("b", "a", "d"))
