@@ -22,15 +22,15 @@ export function Compare() {
   const answers = useAnswers<WholeRunAnswer>(ids.map((id) => `runs/${id}`));
   const runs = answers.flatMap(({ data }) => (data ? [data] : []));
   const waiting = answers.some(({ data, refused }) => !data && !refused);
-  const compared = waiting ? ids : runs.map(({ run }) => run.id);
-  const comparison = useAnswer<ComparisonAnswer>(compared.length < 2 ? null : `compare?${compared.map((id) => `run=${id}`).join("&")}`);
+  const comparable = !waiting && runs.length >= 2;
+  const comparison = useAnswer<ComparisonAnswer>(comparable ? `compare?${runs.map(({ run }) => `run=${run.id}`).join("&")}` : null);
   return (
     <>
       <Chosen key={ids.join()} onChoose={(runsChosen) => setSearch({ runs: runsChosen.join(",") })} said={ids.join(", ")} />
       {answers.map(({ refused }, place) => (refused ? <Failure key={ids[place]} refused={refused} /> : null))}
       {ids.length < 2 ? <Nothing next={say("compareNext")} title={say("compareHint")} /> : null}
       {waiting ? <Waiting /> : null}
-      {!waiting && runs.length >= 2 ? <SideBySide comparison={comparison} runs={runs} /> : null}
+      {comparable ? <SideBySide comparison={comparison} runs={runs} /> : null}
     </>
   );
 }
