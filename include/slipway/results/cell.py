@@ -61,13 +61,14 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
     client = health.figures(rows, clients, plan.users_mean, window.start_ns, window.end_ns)
     hosts = health.figures_by_host(rows, clients, window.start_ns, window.end_ns)
     values = metric_values(good)
-    ttft = distribution(values["ttft"])
+    ttft, turn = distribution(values["ttft"]), distribution(values["e2e"]) if plan.users else None
+    gauges = server_figures(beside.series.get("server", {}))
     arrived_tokens, known_tokens = sum(arrived.values()), _known_tokens(rows, window, plan.shared_prefix_tokens)
-    on_their_way_tokens = arrived_tokens / window.seconds * (ttft.minimum if ttft else 0.0)
+    on_their_way_tokens = arrived_tokens / window.seconds * _way_s(ttft, gauges.get("waiting_mean", 0.0), window)
     guards = [
         Guard(1 - len(clients) / plan.processes, 0.0, 0.0, "{} of the load processes left no figures"),
         *answer_guards(len(good), len(ended) - len(good), _ended_early(good, plan)),
-        *(client_guards(client, ttft, hosts) if ttft else []),
+        *(client_guards(client, ttft, hosts, turn) if ttft else []),
         *server_guards(beside.counters, arrived_tokens, known_tokens, on_their_way_tokens),
         *gpu_guards(beside.gpu),
     ]
@@ -78,10 +79,20 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
         validity=validity,
         reasons=reasons,
         client={**client, **(_by_host(hosts) if plan.workers else {})},
-        server={**beside.counters, **server_figures(beside.series.get("server", {}))},
+        server={**beside.counters, **gauges},
         gpu=beside.gpu,
         series=beside.series,
     )
+
+
+def _way_s(ttft: Distribution | None, waiting: float, window: Window) -> float:
+    """How long a token may be on its way from the engine to here: as long as a first token, its wait for a turn apart.
+
+    That wait is, in the mean, how many requests wait over how many are served in a second (Little's law).
+    """
+    if ttft is None:
+        return 0.0
+    return max(ttft.minimum, ttft.p50 - waiting * window.seconds / ttft.count)
 
 
 def _by_host(hosts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

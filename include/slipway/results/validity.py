@@ -35,30 +35,38 @@ def judge(guards: Iterable[Guard]) -> tuple[Validity, tuple[str, ...]]:
 
 
 def client_guards(
-    client: Mapping[str, float], ttft: Distribution, hosts: Mapping[str, Mapping[str, float]]
+    client: Mapping[str, float],
+    ttft: Distribution,
+    hosts: Mapping[str, Mapping[str, float]],
+    turn: Distribution | None = None,
 ) -> list[Guard]:
-    """Whether the load generator was fit: the load as a whole, and each of the ``hosts`` that made it, by its name."""
+    """Whether the load generator was fit: the load as a whole, and each of the ``hosts`` that made it, by its name.
+
+    ``turn`` is what a user's turn takes in a closed loop, the E2E latency: a request that leaves late has its TTFT
+    counted from when it left, and only lowers the load. In an open loop its lateness is a part of what is seen.
+    """
     guards = [
         Guard(client["inexact_share"], 0.01, 0.50, "{} of the answers were counted unlike their usage; ITL lacks them"),
         Guard(1 - client["offered_share"], 0.02, 0.10, "the load was {} below what was asked"),
         Guard(client["off_schedule_share"], 0.01, 0.10, "{} of the requests did not leave within 0.1 s of their time"),
     ]
     for name, health in hosts.items():
-        guards += _host_guards(health, ttft, f"{name}: " if name else "")
+        guards += _host_guards(health, ttft, turn, f"{name}: " if name else "")
     return guards
 
 
-def _host_guards(health: Mapping[str, float], ttft: Distribution, where: str) -> list[Guard]:
-    """Limits on times are parts of the median TTFT.
+def _host_guards(health: Mapping[str, float], ttft: Distribution, turn: Distribution | None, where: str) -> list[Guard]:
+    """Limits on times are parts of the median TTFT, that on lateness in a closed loop of a user's turn.
 
     One late sample never makes a cell invalid, however few there are: a median does not move for it.
     """
     late_limit = max(0.05, 1.5 / max(1.0, health["requests"]))
-    late = f"{where}requests left late: p99 is {{}} of the median TTFT"
+    whole, of_what = (turn, "E2E latency") if turn else (ttft, "TTFT")
+    late = f"{where}requests left late: p99 is {{}} of the median {of_what}"
     merged = f"{where}{{}} of the tokens were read together with others; ITL is smoothed"
     return [
         Guard(health["cpu_share"], 0.70, 0.95, f"{where}a load process used {{}} of a core; use more processes"),
-        Guard(health["send_lag_p99_s"] / ttft.p50, 0.02, 0.50, late),
+        Guard(health["send_lag_p99_s"] / whole.p50, 0.02, 0.50, late),
         Guard(health["late_share"], 0.01, late_limit, f"{where}{{}} of the first tokens were read late"),
         Guard(health["merged_share"], 0.10, 0.50, merged),
         Guard(health["unstamped_share"], 0.01, 1.0, f"{where}{{}} of the reads had no receive time from the kernel"),

@@ -81,6 +81,21 @@ def test_tokens_per_second_are_those_that_arrived_inside_the_window(tmp_path: Pa
     assert measure(tmp_path, _plan(tmp_path)).output_tokens_per_s == sum(START <= each < END for each in arrivals)
 
 
+@pytest.mark.parametrize(("waiting", "apart"), [(0.0, "10.0%"), (0.18, "13.0%"), (9.0, "14.0%")])
+def test_tokens_on_their_way_are_those_of_a_first_tokens_time_less_its_wait_for_a_turn(
+    tmp_path: Path, row: Make, waiting: float, apart: str
+) -> None:
+    """Of six requests a second 0.18 wait, so each for 30 ms; a TTFT is 100 ms, and 60 ms once."""
+    rows = _back_to_back(row)
+    rows[3] = replace(rows[3], sent_ns=rows[3].sent_ns + 40 * MS, scheduled_ns=rows[3].scheduled_ns + 40 * MS)
+    _cell(tmp_path, rows)
+    readings = [{"at_ns": START + at, "waiting": waiting} for at in (0, 900 * MS)]
+    (tmp_path / SERVER_FILE).write_text("".join(f"{json.dumps(each)}\n" for each in readings))
+    arrived = measure(tmp_path, _plan(tmp_path)).output_tokens_per_s
+    reasons = measure(tmp_path, _plan(tmp_path), {"generation_tokens": arrived * 1.2}).reasons
+    assert f"the server's count of output tokens is {apart} off what arrived: has it other clients?" in reasons
+
+
 def test_failures_are_counted_by_kind_and_cut_requests_are_neither(tmp_path: Path, row: Make) -> None:
     rows = _back_to_back(row)
     failed = [_at(row, f"f{at}", at, error="http_503", output_tokens=0) for at in (1100, 1200)]

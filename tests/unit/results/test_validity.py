@@ -53,6 +53,17 @@ def test_each_figure_of_the_client_has_two_limits(figure: str, suspect: float, i
         assert "%" in reasons[0]
 
 
+def test_in_a_closed_loop_lateness_is_a_part_of_a_users_turn() -> None:
+    late = {"": {**FIT, "send_lag_p99_s": 0.005, "requests": 100}}
+    turn = Distribution(100, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    assert judge(client_guards(FIT, TTFT, late, turn))[0] == Validity.VALID
+    later = {"": {**FIT, "send_lag_p99_s": 0.03, "requests": 100}}
+    assert judge(client_guards(FIT, TTFT, later, turn)) == (
+        Validity.SUSPECT,
+        ("requests left late: p99 is 3.0% of the median E2E latency",),
+    )
+
+
 @pytest.mark.parametrize(("late", "expected"), [(1, Validity.SUSPECT), (2, Validity.INVALID)])
 def test_one_late_sample_of_few_is_no_proof(late: int, expected: Validity) -> None:
     assert judge(_guards({**FIT, "late_share": late / 12}, requests=12))[0] == expected
