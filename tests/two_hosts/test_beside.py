@@ -1,5 +1,8 @@
 """A new server beside the old one, for real: two hosts, vLLM on each in turn, vllm-router before them, and requests
 sent through it all the while. One test builds on another.
+
+Both servers are on this one machine. By itself vLLM binds its worker to the first free core as it sees them, so both to
+the same one; and a worker that polls there by ``sched_yield`` may keep the other's from ever starting.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ CHANGES = {
     "name: pair": "name: besides",
     "  - {name: two, connection: slipway_h2, address: 10.77.0.2}\n": "",
     "tensor_parallel: 2": "tensor_parallel: 1\n  backend: mp",
+    '    VLLM_CPU_KVCACHE_SPACE: "1"': '    VLLM_CPU_KVCACHE_SPACE: "1"\n    VLLM_CPU_OMP_THREADS_BIND: nobind',
     "    - {users: 2, spawn_rate: 2}\n": "",
 }
 BESIDE = """
