@@ -58,7 +58,7 @@ test-production: dev model ## Run docker-compose.yaml's services without Docker,
 test-kills: dev model ## kill -9 of each part of Airflow in each phase of a deploy, on real parts
 	$(BIN)/python -m pytest -s tests/kills
 
-test-redeploys: dev model ## A wrong answer, an engine that hangs, a part that dies, on real parts
+test-redeploys: dev model ## A slower change, a wrong answer, an engine that hangs, a part that dies, on real parts
 	$(BIN)/python -m pytest -s tests/redeploys
 	$(BIN)/python -m pytest -s tests/e2e -k "one_command or wrongly or down_leaves"
 	$(BIN)/python -m pytest -s tests/two_hosts/test_two_hosts.py -k part_of_ray_that_dies
