@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed.project import ROOT, SHARED, changed
+from testbed.project import ROOT, SHARED, Project, changed, open_project
 
+from slipway.embedded import Settings
+from slipway.embedded import up as airflow_up
 from slipway.hooks.hosts import open_site
 from slipway.spec import DeploymentSpec, parse_deployment
 from slipway.stages.site import Site
@@ -74,6 +76,20 @@ class Bed:
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
+
+
+@contextlib.contextmanager
+def open_bed_project(bed: Bed, folder: Path, name: str, airflow_port: int, text: str) -> Iterator[Project]:
+    """A project whose Airflow knows the hosts' connections; at the end what its files deployed is torn down."""
+    with open_project(folder, name, airflow_port, text) as made:
+        airflow_up(Settings(made.folder, made.airflow_port), print)
+        done = made.airflow("connections", "import", str(bed.connections_file))
+        assert done.returncode == 0, done.stderr
+        try:
+            yield made
+        finally:
+            for path in sorted(made.file.parent.glob("*.yaml")):
+                made.slipway("up", str(path), "--job", "teardown")
 
 
 @pytest.fixture(scope="session")

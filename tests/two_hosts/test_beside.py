@@ -14,10 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 from testbed.prober import probing
-from testbed.project import ROOT, Project, changed, open_project
-
-from slipway.embedded import Settings
-from slipway.embedded import up as airflow_up
+from testbed.project import ROOT, Project, changed
+from two_hosts.conftest import open_bed_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -55,14 +53,8 @@ def router_python() -> str:
 @pytest.fixture(scope="module")
 def project(bed, deployment: str, router_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     text = changed(deployment, CHANGES) + BESIDE.format(python=router_python)
-    with open_project(tmp_path_factory.mktemp("besides"), "besides", 27280, text) as made:
-        airflow_up(Settings(made.folder, made.airflow_port), print)
-        done = made.airflow("connections", "import", str(bed.connections_file))
-        assert done.returncode == 0, done.stderr
-        try:
-            yield made
-        finally:
-            made.slipway("up", str(made.file), "--job", "teardown")
+    with open_bed_project(bed, tmp_path_factory.mktemp("besides"), "besides", 27280, text) as made:
+        yield made
 
 
 def deploy(project: Project, conf: str = "{}") -> tuple[int, str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from testbed.project import Project, changed, open_project
+from testbed.project import Project, changed
+from two_hosts.conftest import open_bed_project
 
-from slipway.embedded import Settings
-from slipway.embedded import up as airflow_up
 from slipway.facts.role import RoleState
 from slipway.facts.role import roles as roles_of
 from slipway.hosts import on_each
@@ -26,15 +25,8 @@ OTHER = {
 @pytest.fixture(scope="module")
 def project(bed, opened, deployment, tmp_path_factory) -> Iterator[Project]:
     """A project whose Airflow knows the hosts' connections."""
-    with open_project(tmp_path_factory.mktemp("pair"), "pair", 27180, deployment) as made:
-        airflow_up(Settings(made.folder, made.airflow_port), print)
-        done = made.airflow("connections", "import", str(bed.connections_file))
-        assert done.returncode == 0, done.stderr
-        try:
-            yield made
-        finally:
-            for path in sorted(made.file.parent.glob("*.yaml")):
-                made.slipway("up", str(path), "--job", "teardown")
+    with open_bed_project(bed, tmp_path_factory.mktemp("pair"), "pair", 27180, deployment) as made:
+        yield made
 
 
 def run(project: Project, name: str, job: str = "deploy") -> str:
