@@ -1,5 +1,7 @@
 """A whole deployment whose load comes from another host too, for real: vLLM on one host, Locust on this machine and on
 the other host over SSH. One test builds on another.
+
+The figures are not what is looked at: a tiny model, its clients and Airflow share the cores, and the guards say so.
 """
 
 from __future__ import annotations
