@@ -60,11 +60,11 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
     beside = _beside(folder, plan, window, delivered, server)
     client = health.figures(rows, clients, plan.users_mean, window.start_ns, window.end_ns)
     hosts = health.figures_by_host(rows, clients, window.start_ns, window.end_ns)
-    values = metric_values(good)
-    ttft, turn = distribution(values["ttft"]), distribution(values["e2e"]) if plan.users else None
+    measured = _measurement(plan, window, ended, delivered)
+    ttft, turn = measured.ttft, measured.e2e if plan.users else None
     gauges = server_figures(beside.series.get("server", {}))
     arrived_tokens, known_tokens = sum(arrived.values()), _known_tokens(rows, window, plan.shared_prefix_tokens)
-    on_their_way_tokens = arrived_tokens / window.seconds * _way_s(ttft, gauges.get("waiting_mean", 0.0), window)
+    on_their_way_tokens = arrived_tokens / window.seconds * _way_s(measured, gauges.get("waiting_mean", 0.0))
     guards = [
         Guard(1 - len(clients) / plan.processes, 0.0, 0.0, "{} of the load processes left no figures"),
         *answer_guards(len(good), len(ended) - len(good), _ended_early(good, plan)),
@@ -72,7 +72,6 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
         *server_guards(beside.counters, arrived_tokens, known_tokens, on_their_way_tokens),
         *gpu_guards(beside.gpu),
     ]
-    measured = _measurement(plan, window, ended, delivered, values)
     validity, reasons = judge(guards)
     return replace(
         measured,
@@ -85,14 +84,14 @@ def measure(folder: Path, plan: LoadPlan, server: Mapping[str, float] | None = N
     )
 
 
-def _way_s(ttft: Distribution | None, waiting: float, window: Window) -> float:
+def _way_s(measured: Measurement, waiting: float) -> float:
     """How long a token may be on its way from the engine to here: as long as a first token, its wait for a turn apart.
 
     That wait is, in the mean, how many requests wait over how many are served in a second (Little's law).
     """
-    if ttft is None:
+    if measured.ttft is None:
         return 0.0
-    return max(ttft.minimum, ttft.p50 - waiting * window.seconds / ttft.count)
+    return max(measured.ttft.minimum, measured.ttft.p50 - waiting / measured.requests_per_s)
 
 
 def _by_host(hosts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -119,15 +118,10 @@ def load_counters(folder: Path) -> dict[str, float]:
     return difference(parse_metrics(start.read_text("utf-8")), parse_metrics(end.read_text("utf-8")))
 
 
-def _measurement(
-    plan: LoadPlan,
-    window: Window,
-    ended: Sequence[Row],
-    delivered: int,
-    values: Mapping[str, Values],
-) -> Measurement:
+def _measurement(plan: LoadPlan, window: Window, ended: Sequence[Row], delivered: int) -> Measurement:
     """What the client saw, not judged yet."""
     good = [row for row in ended if not row.error]
+    values = metric_values(good)
     return Measurement(
         users=plan.users,
         spawn_rate=plan.spawn_rate,
@@ -147,7 +141,7 @@ def _measurement(
         goodput=goodput(ended, plan.slo, window.seconds),
         rate=plan.rate,
         shape=plan.shape,
-        scheduled=_scheduled([row for row in ended if not row.error]),
+        scheduled=_scheduled(good),
         histograms={name: found for name, each in values.items() if (found := histogram(each))},
     )
 
