@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import psutil
 import pytest
-from testbed.project import ROOT, SHARED, Project, changed, open_project, sharing_environment
+from testbed.project import TINY, Project, open_demo
 
 from slipway.store import Run, State
 
@@ -26,18 +26,7 @@ PARTS = ("scheduler", "triggerer", "api-server", "task")
 PHASES = ("weights", "serve", "ready", "benchmark")
 TASK = re.compile(r"airflow worker -- [0-9a-f-]{36}")
 
-CHANGES = {
-    "name: demo": "name: kills",
-    "source: .slipway/shared/SmolLM2-135M-Instruct": f"source: {SHARED}/tiny-qwen3",
-    "name: smollm2-135m-instruct": "name: tiny-qwen3",
-    "gcs: 26379": "gcs: 25379",
-    "dashboard: 28265": "dashboard: 25265",
-    "block: 26400": "block: 25400",
-    "workers: 26500": "workers: 25500",
-    "port: 28000": "port: 25000",
-    "max-model-len: 2048": "max-model-len: 512",
-    '{ask: "What is the capital of France?", expect: Paris}': "null",
-    "smoke:\n": "smoke:\n  temperature: 1.0\n",
+CHANGES = TINY | {
     "seconds: 20": "seconds: 5",
     "    - {users: 4, spawn_rate: 4}\n": "",
 }
@@ -45,9 +34,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def project(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    text = changed((ROOT / "include" / "deployments" / "demo.yaml").read_text(), CHANGES)
-    folder = sharing_environment(tmp_path_factory.mktemp("project"), serving_python)
-    with open_project(folder, "kills", 25080, text) as made:
+    with open_demo(tmp_path_factory.mktemp("project"), serving_python, "kills", 25, CHANGES) as made:
         yield made
 
 

@@ -8,22 +8,12 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from testbed.project import ROOT, SHARED, Project, changed, open_project, sharing_environment
+from testbed.project import TINY, Project, open_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-CHANGES = {
-    "name: demo": "name: redeploys",
-    "source: .slipway/shared/SmolLM2-135M-Instruct": f"source: {SHARED}/tiny-qwen3",
-    "name: smollm2-135m-instruct": "name: tiny-qwen3",
-    "gcs: 26379": "gcs: 24379",
-    "dashboard: 28265": "dashboard: 24265",
-    "block: 26400": "block: 24400",
-    "workers: 26500": "workers: 24500",
-    "port: 28000": "port: 24000\n  restart: false",
-    "max-model-len: 2048": "max-model-len: 512",
-    '{ask: "What is the capital of France?", expect: Paris}': "null",
-    "smoke:\n": "smoke:\n  temperature: 1.0\n",
+CHANGES = TINY | {
+    "port: 24000": "port: 24000\n  restart: false",
     "    - {users: 4, spawn_rate: 4}\n": "",
     "seconds: 20": "seconds: 5",
 }
@@ -32,9 +22,7 @@ WATCH = "\nwatch: {restart: true}\n"
 
 @pytest.fixture(scope="module")
 def project(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    text = changed((ROOT / "include" / "deployments" / "demo.yaml").read_text(), CHANGES)
-    folder = sharing_environment(tmp_path_factory.mktemp("project"), serving_python)
-    with open_project(folder, "redeploys", 24080, text + WATCH) as made:
+    with open_demo(tmp_path_factory.mktemp("project"), serving_python, "redeploys", 24, CHANGES, WATCH) as made:
         yield made
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from testbed.prober import Answers
-from testbed.project import ROOT, SHARED, Project, changed, open_project, sharing_environment
+from testbed.project import Project, open_demo
 
 from slipway.results import Validity
 from slipway.store import Run
@@ -23,13 +23,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 USERS = 7
 CHANGES = {
-    "name: demo": "name: slower",
-    "source: .slipway/shared/SmolLM2-135M-Instruct": f"source: {SHARED}/SmolLM2-135M-Instruct",
-    "gcs: 26379": "gcs: 23379",
-    "dashboard: 28265": "dashboard: 23265",
-    "block: 26400": "block: 23400",
-    "workers: 26500": "workers: 23500",
-    "port: 28000": "port: 23000",
     "max-num-seqs: 16": "max-num-seqs: 3",
     "    - {users: 1, spawn_rate: 1}\n": "",
     "    - {users: 4, spawn_rate: 4}\n": f"    - {{users: {USERS}, spawn_rate: {USERS}}}\n",
@@ -47,9 +40,7 @@ not be believed."""
 
 @pytest.fixture(scope="module")
 def project(serving_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    text = changed((ROOT / "include" / "deployments" / "demo.yaml").read_text(), CHANGES)
-    folder = sharing_environment(tmp_path_factory.mktemp("project"), serving_python)
-    with open_project(folder, "slower", 23080, text + LIMITS) as made:
+    with open_demo(tmp_path_factory.mktemp("project"), serving_python, "slower", 23, CHANGES, LIMITS) as made:
         yield made
 
 

@@ -165,6 +165,36 @@ class Project:
             return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
+TINY = {
+    f"source: {SHARED}/SmolLM2-135M-Instruct": f"source: {SHARED}/tiny-qwen3",
+    "name: smollm2-135m-instruct": "name: tiny-qwen3",
+    "max-model-len: 2048": "max-model-len: 512",
+    '{ask: "What is the capital of France?", expect: Paris}': "null",
+    "smoke:\n": "smoke:\n  temperature: 1.0\n",
+}
+"""Changes to a demo whose model is a random one: quicker, and without a sane answer."""
+
+
+@contextlib.contextmanager
+def open_demo(
+    folder: Path, serving_python: str, name: str, thousand: int, changes: dict[str, str], more: str = ""
+) -> Iterator[Project]:
+    """The demo as a project of its own, with the serving environment that is there, and with its own ports, Airflow's
+    too, from ``thousand`` * 1000 on. ``changes`` are made to that, ``more`` is put behind it."""
+    own = {
+        "name: demo": f"name: {name}",
+        "source: .slipway/shared": f"source: {SHARED}",
+        "gcs: 26379": f"gcs: {thousand}379",
+        "dashboard: 28265": f"dashboard: {thousand}265",
+        "block: 26400": f"block: {thousand}400",
+        "workers: 26500": f"workers: {thousand}500",
+        "port: 28000": f"port: {thousand}000",
+    }
+    text = changed((ROOT / "include" / "deployments" / "demo.yaml").read_text(), own | changes) + more
+    with open_project(sharing_environment(folder, serving_python), name, thousand * 1000 + 80, text) as made:
+        yield made
+
+
 def sharing_environment(folder: Path, serving_python: str) -> Path:
     """The folder of a project, with the serving environment that is there: its stage takes two minutes."""
     host = folder / ".slipway" / "host"
