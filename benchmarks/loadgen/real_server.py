@@ -32,6 +32,7 @@ from urllib.request import urlopen
 
 from slipway.commands import locust
 from slipway.loadgen.plan import LoadPlan
+from slipway.results import Measurement
 from slipway.results.cell import METRICS_FILES, measure
 from slipway.results.prometheus import parse_metrics
 from slipway.results.vllm_bench import imported
@@ -106,25 +107,9 @@ def ours(given: argparse.Namespace, users: int) -> Said:
         _run(list(command.argv), dict(command.env), folder / "locust.log")
         found = measure(folder, plan)
         begin, end = (parse_metrics((folder / each).read_text()) for each in METRICS_FILES)
-    assert found.ttft is not None
-    assert found.tpot is not None
-    assert found.e2e is not None
-    return Said(
-        client="slipway",
-        users=users,
-        requests=found.requests,
-        prompt_tokens_mean=found.prompt_tokens / found.requests,
-        output_tokens_per_s=found.output_tokens_per_s,
-        windowed_tokens_per_s=found.output_tokens_per_s,
-        ttft_p50_ms=1000 * found.ttft.p50,
-        ttft_mean_ms=1000 * found.ttft.mean,
-        server_ttft_mean_ms=_mean_ms("time_to_first_token", begin, end),
-        tpot_p50_ms=1000 * found.tpot.p50,
-        e2e_mean_ms=1000 * found.e2e.mean,
-        server_e2e_mean_ms=_mean_ms("e2e_request_latency", begin, end),
-        under_way_mean=found.client["under_way_mean"],
-        validity="; ".join([found.validity, *found.reasons]),
-    )
+    rate = found.output_tokens_per_s
+    validity = "; ".join([found.validity, *found.reasons])
+    return _said("slipway", users, found, rate, found.client["under_way_mean"], (begin, end), validity)
 
 
 def peer(given: argparse.Namespace, users: int, requests: int, client: str, options: tuple[str, ...]) -> Said:
@@ -144,6 +129,19 @@ def peer(given: argparse.Namespace, users: int, requests: int, client: str, opti
             shutil.copy(Path(folder, "peer.json"), given.keep)
         result = json.loads(Path(folder, "peer.json").read_text())
     found = imported(result)
+    under_way = (sum(result["ttfts"]) + sum(map(sum, result["itls"]))) / result["duration"]
+    return _said(client, users, found, windowed(result, users), under_way, (begin, end), "-")
+
+
+def _said(
+    client: str,
+    users: int,
+    found: Measurement,
+    windowed_tokens_per_s: float,
+    under_way_mean: float,
+    counters: tuple[Counters, Counters],
+    validity: str,
+) -> Said:
     assert found.ttft is not None
     assert found.tpot is not None
     assert found.e2e is not None
@@ -153,15 +151,15 @@ def peer(given: argparse.Namespace, users: int, requests: int, client: str, opti
         requests=found.requests,
         prompt_tokens_mean=found.prompt_tokens / found.requests,
         output_tokens_per_s=found.output_tokens_per_s,
-        windowed_tokens_per_s=windowed(result, users),
+        windowed_tokens_per_s=windowed_tokens_per_s,
         ttft_p50_ms=1000 * found.ttft.p50,
         ttft_mean_ms=1000 * found.ttft.mean,
-        server_ttft_mean_ms=_mean_ms("time_to_first_token", begin, end),
+        server_ttft_mean_ms=_mean_ms("time_to_first_token", *counters),
         tpot_p50_ms=1000 * found.tpot.p50,
         e2e_mean_ms=1000 * found.e2e.mean,
-        server_e2e_mean_ms=_mean_ms("e2e_request_latency", begin, end),
-        under_way_mean=(sum(result["ttfts"]) + sum(map(sum, result["itls"]))) / result["duration"],
-        validity="-",
+        server_e2e_mean_ms=_mean_ms("e2e_request_latency", *counters),
+        under_way_mean=under_way_mean,
+        validity=validity,
     )
 
 
