@@ -129,7 +129,8 @@ def peer(given: argparse.Namespace, users: int, requests: int, client: str, opti
             shutil.copy(Path(folder, "peer.json"), given.keep)
         result = json.loads(Path(folder, "peer.json").read_text())
     found = imported(result)
-    under_way = (sum(result["ttfts"]) + sum(map(sum, result["itls"]))) / result["duration"]
+    assert found.e2e is not None
+    under_way = found.requests * found.e2e.mean / found.window_s
     return _said(client, users, found, windowed(result, users), under_way, (begin, end), "-")
 
 
