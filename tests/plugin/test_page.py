@@ -177,9 +177,9 @@ def test_a_download_is_what_the_api_says(
 
 
 def downloaded(path: Path) -> str:
-    """The text of a file that the browser is about to write."""
+    """The text of a file that the browser is about to write; until it has, it holds the name with an empty file."""
     deadline = time.monotonic() + 20
-    while not path.exists():
+    while not path.exists() or path.stat().st_size == 0:
         assert time.monotonic() < deadline, [each.name for each in path.parent.iterdir()]
         time.sleep(0.1)
     return path.read_text(encoding="utf-8")
