@@ -1,7 +1,7 @@
 """One answer, from its first byte to its last: fed with bytes and receive times, it keeps what a row needs.
 
 Most reads bring one event, so that path is short: JSON is parsed up to the first token and for the usage at the end. In
-between, an event is checked for its frame and counted.
+between, an event that is the one before with another text is counted, and any other is looked at by its marks.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import re
 
 from slipway.loadgen.body import END_OF_HEAD, LONGEST_HEAD, Body, Head, open_body, parse_head
 from slipway.loadgen.chunk import parse_chunk, parse_usage
+from slipway.loadgen.frame import Begins, frame_of
 
 LONGEST_EVENT = 4 << 20
 LONGEST_DETAIL = 300
 LONGEST_REFUSAL = 16 * 1024
 """How much of an answer that is no stream is read, in bytes."""
 
-_USUAL = re.compile(rb"([0-9a-f]{1,6})\r\ndata: \{[^\n]*\}\n\n\r\n").fullmatch
+_USUAL = re.compile(rb"([0-9a-fA-F]{1,6})\r\ndata: \{[^\n]*\}\n\n\r\n").fullmatch
 _STATED = re.compile(rb'"completion_tokens":\s*(\d+)')
 _CONTENT = re.compile(rb'"(?:content|text)":\s*"[^"]')
 _NO_TOKEN = re.compile(rb'"delta":\s*\{\}')
@@ -29,8 +30,11 @@ class Answer:
     """
 
     __slots__ = (
+        "_begins",
         "_body",
         "_done",
+        "_end",
+        "_flows",
         "_head_bytes",
         "_last",
         "_most",
@@ -61,7 +65,8 @@ class Answer:
     def __init__(self, most_tokens: int) -> None:
         self._most = 2 * most_tokens + 64
         self._body: Body | None = None
-        self._done = False
+        self._done = self._flows = False
+        self._begins, self._end = Begins(), b""
         self._head_bytes = self._tail = self._refusal = self._last = b""
         self.head: Head | None = None
         self.error = self.detail = ""
@@ -85,7 +90,7 @@ class Answer:
     def feed(self, data: bytes, stamp_ns: int, since_ns: int) -> bool:
         """Take one read, which came at ``stamp_ns`` and was not there at ``since_ns``. Answers whether it is over."""
         self.received_bytes += len(data)
-        if self.first_token_ns and self._take_usual(data, stamp_ns):
+        if self._flows and self._take_usual(data, stamp_ns):
             return False
         try:
             payload = self._take_transfer(data)
@@ -99,6 +104,7 @@ class Answer:
             self.fail("broken_json", str(error), stamp_ns)
         if self._body is not None and self._body.over and not self.ended_ns:
             self._conclude(stamp_ns)
+        self._flows = bool(self.first_token_ns and not self._tail and self._body and self._body.between_chunks)
         return bool(self.ended_ns)
 
     def hang_up(self, moment_ns: int) -> None:
@@ -112,23 +118,30 @@ class Answer:
 
     def _take_usual(self, data: bytes, stamp_ns: int) -> bool:
         """A read that is one chunk with one event that brings tokens: nearly all are. Says whether it was one."""
-        usual = _USUAL(data)
-        if usual is None or int(usual[1], 16) != len(data) - len(usual[1]) - 4:
-            return False
-        if b'"delta":{"' not in data and b'"text":"' not in data:
-            return False
-        if self._tail or not (self._body and self._body.between_chunks):
-            return False
-        if not self.first_content_ns and b'"content":"' in data:
-            return False
-        place = data.rfind(b'"completion_tokens"')
-        stated = _STATED.match(data, place) if place >= 0 else None
-        added = int(stated[1]) - self.tokens if stated else 1
+        begin, end, size = self._begins[len(data)], self._end, len(data)
+        alike = data.startswith(begin) and data.endswith(end) and data.find(b'"', len(begin)) == size - len(end)
+        added = 1 if alike else self._look(data)
         if added < 1 or self.tokens + added > self._most:
             return False
         self.tokens += added
         self._note_gap(added, stamp_ns)
         return True
+
+    def _look(self, data: bytes) -> int:
+        """The tokens of a read that is one chunk with one event; 0 where it is not, or has more to tell than them."""
+        usual = _USUAL(data)
+        if usual is None or int(usual[1], 16) != len(data) - len(usual[1]) - 4:
+            return 0
+        if b'"delta":{"' not in data and b'"text":"' not in data:
+            return 0
+        if not self.first_content_ns and b'"content":"' in data:
+            return 0
+        place = data.rfind(b'"completion_tokens"')
+        if place >= 0 and (stated := _STATED.match(data, place)):
+            return int(stated[1]) - self.tokens
+        if frame := frame_of(data):
+            self._begins, self._end = frame
+        return 1
 
     def _take_transfer(self, data: bytes) -> bytes:
         """The payload in a read, without its head and its transfer coding. Raises ValueError."""

@@ -109,6 +109,29 @@ def test_an_interim_answer_is_skipped(wire: Any) -> None:
     assert (answer.error, answer.output_tokens) == ("", 2)
 
 
+@pytest.mark.parametrize("form", [b"%x", b"%X"])
+@pytest.mark.parametrize("field", ["content", "reasoning"])
+def test_events_alike_are_counted_one_by_one(wire: Any, form: bytes, field: str) -> None:
+    """Sizes on both sides of 255, where a size becomes a digit longer; texts with quotes; another kind in between."""
+    texts = ["a", "b" * 170, "c" * 180, 'say "d"', "\\", "e" * 190, "é漢🚢"]
+    events = [wire.event(wire.delta(**{field: text})) for text in [*texts, *texts]]
+    events.insert(9, wire.event(wire.delta(content="between")))
+    events += [wire.event(wire.usage(1, 15)), wire.event("[DONE]")]
+    answer = _feed([wire.head, *(form % len(each) + b"\r\n" + each + b"\r\n" for each in events), wire.end])
+    assert (answer.error, answer.tokens, answer.output_tokens) == ("", 15, 15)
+    assert (answer.gaps_us, answer.gap_tokens) == ([10_000] * 14, [])
+    assert answer.first_content_ns == (20 if field == "content" else 110) * MS
+
+
+def test_an_event_alike_in_a_chunk_of_another_size_is_broken(wire: Any) -> None:
+    reads = wire.stream(9)
+    assert _feed([*reads[:6], reads[6].replace(b"\r\n", b"0\r\n", 1), *reads[7:]]).error == "truncated_stream"
+    shorter = reads[6].partition(b"\r\n")
+    smaller = b"%x" % (int(shorter[0], 16) - 1)
+    answer = _feed([*reads[:6], smaller + b"\r\n" + shorter[2], *reads[7:]])
+    assert (answer.error, answer.tokens) == ("broken_http", 4)
+
+
 REFUSAL = b"HTTP/1.1 %d X\r\nContent-Length: 6\r\nRetry-After: 2\r\n\r\nsorry!"
 
 
