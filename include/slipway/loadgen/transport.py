@@ -1,7 +1,7 @@
-"""One epoll for all users of a process: each token costs one ``recvmsg``, and a greenlet is woken once an answer.
+"""gevent's loop reads for all users of a process: one ``recvmsg`` a token, and a greenlet is woken once an answer.
 
 The kernel stamps each segment when it reaches the host (``SO_TIMESTAMPNS``), so a late reader still knows when a token
-came. gevent's hub watches the epoll as one file descriptor. TLS lies between, in memory.
+came. TLS lies between, in memory.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ _READABLE = 1
 class Line:
     """One user's connection, which carries one request at a time."""
 
-    __slots__ = ("answer", "channel", "deadline_ns", "sock", "waiter")
+    __slots__ = ("answer", "channel", "deadline_ns", "sock", "waiter", "watcher")
 
-    def __init__(self, sock: Any, channel: Channel | None = None) -> None:
+    def __init__(self, sock: Any, watcher: Any, channel: Channel | None = None) -> None:
         self.sock = sock
+        self.watcher = watcher
         self.channel = channel
         self.answer: Answer | None = None
         self.deadline_ns = 0
@@ -55,15 +56,13 @@ class Transport:
         self.address = (host, port)
         self._tls = tls
         self.reads = self.unstamped_reads = 0
-        self._lines: dict[int, Line] = {}
-        self._polled_ns = time.time_ns()
+        self._lines: set[Line] = set()
         self._hub = get_hub()
+        self._loop = self._hub.loop
+        self._turn_s = self._before_s = self._loop.now()
         self._stamped = _socket()  # the kernel begins to stamp a moment after the first socket asked for it
         self._stamped.setsockopt(green.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self._epoll = monkey.get_original("select", "epoll")()
-        self._watcher = self._hub.loop.io(self._epoll.fileno(), _READABLE)
-        self._watcher.start(self._read_ready)
-        self._sweeper = self._hub.loop.timer(SWEEP_S, SWEEP_S)
+        self._sweeper = self._loop.timer(SWEEP_S, SWEEP_S)
         self._sweeper.start(self._sweep)
 
     def connect(self, timeout_s: float) -> Line:
@@ -74,9 +73,9 @@ class Transport:
         sock.setblocking(False)
         sock.setsockopt(green.IPPROTO_TCP, green.TCP_NODELAY, 1)
         sock.setsockopt(green.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        line = Line(sock, channel)
-        self._lines[sock.fileno()] = line
-        self._epoll.register(sock.fileno(), _READABLE)
+        line = Line(sock, self._loop.io(sock.fileno(), _READABLE), channel)
+        line.watcher.start(self._read_ready, line)
+        self._lines.add(line)
         return line
 
     def _secured(self, joined: Any, timeout_s: float) -> Channel | None:
@@ -106,23 +105,21 @@ class Transport:
 
     def hang_up(self, line: Line) -> None:
         if line.sock is not None:
-            fd = line.sock.fileno()
-            self._epoll.unregister(fd)
-            del self._lines[fd]
+            line.watcher.stop()
+            line.watcher.close()
+            self._lines.remove(line)
             line.sock.close()
             line.sock = None
 
     def cut(self) -> None:
         """End every request that is under way, as cut."""
-        self._hub.loop.run_callback(self._cut_all)
+        self._loop.run_callback(self._cut_all)
 
     def close(self) -> None:
-        for line in list(self._lines.values()):
+        for line in list(self._lines):
             self.hang_up(line)
-        for watcher in (self._watcher, self._sweeper):
-            watcher.stop()
-            watcher.close()
-        self._epoll.close()
+        self._sweeper.stop()
+        self._sweeper.close()
         self._stamped.close()
 
     def _send(self, line: Line, request: bytes, answer: Answer) -> None:
@@ -135,19 +132,19 @@ class Transport:
             except OSError as error:
                 answer.fail("connect_reset", str(error), time.time_ns())
 
-    def _read_ready(self) -> None:
-        """Read every connection that has something, then wake the users whose answers are over. Runs in the hub."""
-        since_ns, self._polled_ns = self._polled_ns, time.time_ns()
-        ended = []
-        for fd, _ in self._epoll.poll(0, len(self._lines) + 1):
-            line = self._lines[fd]
-            answer = line.answer
-            if answer is None:
-                self._read_between(line)
-            elif not answer.ended_ns and self._read(line, answer, since_ns):
-                ended.append(line)
-        for line in ended:
-            line.waiter.switch(None)
+    def _read_ready(self, line: Line) -> None:
+        """Read a connection that has something; its user, if the answer is over, is woken once all others are read.
+
+        Runs in the hub, whose loop looks at all connections as a turn begins: what is there was not at the last one.
+        """
+        turn_s = self._loop.now()
+        if turn_s != self._turn_s:
+            self._before_s, self._turn_s = self._turn_s, turn_s
+        answer = line.answer
+        if answer is None:
+            self._read_between(line)
+        elif not answer.ended_ns and self._read(line, answer):
+            self._loop.run_callback(line.waiter.switch, None)
 
     def _read_between(self, line: Line) -> None:
         """Between two requests there is nothing to read but the server's goodbye, and what TLS says to itself."""
@@ -161,7 +158,7 @@ class Transport:
             pass
         self.hang_up(line)
 
-    def _read(self, line: Line, answer: Answer, since_ns: int) -> bool:
+    def _read(self, line: Line, answer: Answer) -> bool:
         """One read into an answer; answers whether it is over."""
         try:
             data, control, _, _ = line.sock.recvmsg(READ_BYTES, _CONTROL_BYTES)
@@ -180,19 +177,20 @@ class Transport:
         else:
             self.unstamped_reads += 1
             stamp_ns = time.time_ns()
+        since_ns = int(self._before_s * 1e9)
         if line.channel:
             return _feed_opened(line.channel, answer, data, stamp_ns, since_ns)
         return answer.feed(data, stamp_ns, since_ns)
 
     def _sweep(self) -> None:
         now_ns = time.time_ns()
-        for line in list(self._lines.values()):
+        for line in list(self._lines):
             if line.answer is not None and now_ns > line.deadline_ns:
                 kind = late_kind(line.answer, now_ns, line.deadline_ns)
                 self._end(line, line.answer, kind, f"{line.answer.tokens} tokens had come")
 
     def _cut_all(self) -> None:
-        for line in list(self._lines.values()):
+        for line in list(self._lines):
             if line.answer is not None:
                 self._end(line, line.answer, CUT, "")
 
