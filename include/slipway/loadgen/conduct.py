@@ -5,7 +5,6 @@ With one process it is also the one that makes the load; with several it is Locu
 
 from __future__ import annotations
 
-import http.client
 import json
 import sys
 import time
@@ -18,8 +17,7 @@ import gevent
 import psutil
 from gevent.event import Event
 
-from slipway.loadgen.ask import address
-from slipway.loadgen.tls import open_context
+from slipway.loadgen.page import MetricsPage
 from slipway.results.cell import METRICS_FILES, WINDOW_FILE, Window
 from slipway.results.plan import LoadPlan
 from slipway.results.prometheus import reading
@@ -54,7 +52,7 @@ class Conductor:
         self._all_done = Event()
         self._tallies: dict[str, Tally] = {}
         self._phase = "spawning"
-        self._tls = open_context(plan.base_url, plan.ca_file)
+        self._page = MetricsPage(plan)
         environment.process_exit_code = UNFINISHED
 
     def begin(self) -> None:
@@ -135,7 +133,7 @@ class Conductor:
                 if moment_ns < time.time_ns() - LATEST_LOOK_NS and moment_ns not in (moments[0], moments[-1]):
                     continue
                 _sleep_until(moment_ns)
-                at_ns, said = time.time_ns(), self._ask_metrics()
+                at_ns, said = time.time_ns(), self._page.read()
                 if said is None and moment_ns == moments[0]:
                     return
                 if said is None:
@@ -145,22 +143,6 @@ class Conductor:
                 if moment_ns in (moments[0], moments[-1]):
                     name = METRICS_FILES[moment_ns == moments[-1]]
                     Path(self._plan.folder, name).write_bytes(said)
-
-    def _ask_metrics(self) -> bytes | None:
-        """The text of ``/metrics``; None where there is none."""
-        where = address(self._plan.base_url)
-        link = http.client.HTTPConnection(*where, timeout=10)
-        if self._tls:
-            link = http.client.HTTPSConnection(*where, timeout=10, context=self._tls)
-        try:
-            link.request("GET", "/metrics")
-            answer = link.getresponse()
-            return answer.read() if answer.status == 200 else None
-        except (OSError, http.client.HTTPException) as error:
-            print(f"no /metrics: {error}", file=sys.stderr)  # noqa: T201
-            return None
-        finally:
-            link.close()
 
 
 def _sleep_until(moment_ns: int) -> None:
