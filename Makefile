@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev check test test-faults test-kills test-redeploys test-beside test-load-workers test-production model demo down hosts-up hosts-down secrets clean lock docs page
+.PHONY: help venv dev check test test-faults test-kills test-redeploys test-beside test-shared-hosts test-load-workers test-production model demo down hosts-up hosts-down secrets clean lock docs page
 
 PYTHON ?= python3.11
 DEPLOYMENT ?= include/deployments/demo.yaml
@@ -66,6 +66,9 @@ test-redeploys: dev model ## A slower change, a wrong answer, an engine that han
 
 test-beside: dev model ## A new server beside the old one, and traffic moved by vllm-router, over two real hosts (as root)
 	$(BIN)/python -m pytest -s tests/two_hosts/test_beside.py
+
+test-shared-hosts: dev model ## A second deployment comes and goes on the hosts of another, by its DAGs (as root)
+	$(BIN)/python -m pytest -s tests/two_hosts/test_deploy_dag.py
 
 test-load-workers: dev model ## A deployment whose load comes from another host too, over SSH (as root)
 	$(BIN)/python -m pytest -s tests/two_hosts/test_load_workers.py

@@ -57,6 +57,7 @@ def test_one_dag_run_takes_two_hosts_to_a_verdict(project):
     assert {cell.measurement.users for cell in project.store().cells(made.id)} == {1, 2}
 
 
+@pytest.mark.slow
 def test_another_deployment_comes_and_goes_on_the_same_hosts_and_leaves_this_one_alone(project, deployment, opened):
     before = served(opened)
     project.add("other", changed(deployment, OTHER))
