@@ -118,7 +118,8 @@ class Answer:
 
     def _take_usual(self, data: bytes, stamp_ns: int) -> bool:
         """A read that is one chunk with one event that brings tokens: nearly all are. Says whether it was one."""
-        begin, end, size = self._begins[len(data)], self._end, len(data)
+        size = len(data)
+        begin, end = self._begins[size], self._end
         alike = data.startswith(begin) and data.endswith(end) and data.find(b'"', len(begin)) == size - len(end)
         added = 1 if alike else self._look(data)
         if added < 1 or self.tokens + added > self._most:

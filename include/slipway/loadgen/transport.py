@@ -59,7 +59,8 @@ class Transport:
         self._lines: set[Line] = set()
         self._hub = get_hub()
         self._loop = self._hub.loop
-        self._turn_s = self._before_s = self._loop.now()
+        self._turn_s = self._loop.now()
+        self._since_ns = int(self._turn_s * 1e9)
         self._stamped = _socket()  # the kernel begins to stamp a moment after the first socket asked for it
         self._stamped.setsockopt(green.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._sweeper = self._loop.timer(SWEEP_S, SWEEP_S)
@@ -139,7 +140,7 @@ class Transport:
         """
         turn_s = self._loop.now()
         if turn_s != self._turn_s:
-            self._before_s, self._turn_s = self._turn_s, turn_s
+            self._since_ns, self._turn_s = int(self._turn_s * 1e9), turn_s
         answer = line.answer
         if answer is None:
             self._read_between(line)
@@ -177,10 +178,9 @@ class Transport:
         else:
             self.unstamped_reads += 1
             stamp_ns = time.time_ns()
-        since_ns = int(self._before_s * 1e9)
         if line.channel:
-            return _feed_opened(line.channel, answer, data, stamp_ns, since_ns)
-        return answer.feed(data, stamp_ns, since_ns)
+            return _feed_opened(line.channel, answer, data, stamp_ns, self._since_ns)
+        return answer.feed(data, stamp_ns, self._since_ns)
 
     def _sweep(self) -> None:
         now_ns = time.time_ns()
